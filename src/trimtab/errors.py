@@ -1,0 +1,56 @@
+"""Every error that Trimtab raises on purpose.
+
+    TrimtabError                  exit code 1: something went wrong that is not the input's fault
+    ├── InputError                exit code 2: what the user gave cannot be used; says where and what to do
+    │   ├── TaskError             the task file
+    │   ├── DataError             the data files
+    │   ├── ModelError            a model that does not exist, or whose files are not what they should be
+    │   └── RunError              a run directory that cannot be used: other version, other task, damaged
+    ├── EngineUnavailable         exit code 2: an endpoint that is down, or answers something else
+    ├── BudgetSpent               internal: a hard budget was reached; the pipeline decides from what it has
+    └── DiskFull                  exit code 2: nothing more can be written; what was written is whole
+"""
+
+from __future__ import annotations
+
+
+class TrimtabError(Exception):
+    """Base of all. `exit_code` is what the command line returns."""
+
+    exit_code = 1
+
+
+class InputError(TrimtabError):
+    exit_code = 2
+
+
+class TaskError(InputError):
+    pass
+
+
+class DataError(InputError):
+    pass
+
+
+class ModelError(InputError):
+    pass
+
+
+class RunError(InputError):
+    pass
+
+
+class EngineUnavailable(TrimtabError):
+    exit_code = 2
+
+
+class DiskFull(TrimtabError):
+    exit_code = 2
+
+
+class BudgetSpent(TrimtabError):
+    """A hard budget was reached. `what` names it, as in "15 minutes"."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"the budget is spent: {what}")
+        self.what = what

@@ -1,0 +1,386 @@
+"""The nouns of Trimtab: frozen, validated values that every part passes to the next.
+
+Everything that is saved in a run directory is one of these, dumped as JSON. Behaviour lives in
+the folders; this module imports nothing of Trimtab.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+Arm = Literal["prompt", "fine-tune"]
+SplitName = Literal["train", "dev", "test"]
+Word = Literal["prompt", "fine-tune", "collect-data", "inconclusive"]
+Status = Literal["pass", "fail", "unknown"]
+
+
+class Noun(BaseModel):
+    """A frozen value that refuses unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def content_hash(*parts: str, length: int = 16) -> str:
+    """First `length` hex digits of the SHA-256 over `parts`, each closed by a NUL byte."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.encode() + b"\0")
+    return digest.hexdigest()[:length]
+
+
+# --- data -----------------------------------------------------------------------------------
+
+
+class Example(Noun):
+    """One labelled row. `id` hashes input and target, so it survives reordering of the file."""
+
+    id: str
+    input: str
+    target: str
+    group: str | None = None
+    time: datetime | None = None
+    approved_by: str | None = None
+    source: str = ""
+    """Where it came from, as `file:line`."""
+
+
+class OutputContract(Noun):
+    """What an answer must look like: one of a label set, JSON of a schema, or free text."""
+
+    kind: Literal["label", "json", "text"]
+    labels: tuple[str, ...] = ()
+    json_schema: dict[str, JsonValue] = Field(default_factory=dict, alias="schema")
+
+
+# --- calling a model ------------------------------------------------------------------------
+
+
+class Message(Noun):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Decoding(Noun):
+    """How to decode. `contract` set means: constrained to it, token by token or by the endpoint."""
+
+    max_tokens: int
+    temperature: float = 0.0
+    seed: int = 0
+    contract: OutputContract | None = None
+
+
+class Request(Noun):
+    """One call: what the model sees and how it decodes. `adapter` is an adapter folder."""
+
+    messages: tuple[Message, ...]
+    decoding: Decoding
+    adapter: str | None = None
+
+
+class Completion(Noun):
+    """One answer. Token counts are the engine's own; `latency_s` only where this call was timed."""
+
+    text: str
+    finish: Literal["stop", "length"]
+    tokens_in: int
+    tokens_cached: int = 0
+    """How many of `tokens_in` came from a computed prefix shared with other calls."""
+    tokens_out: int
+    latency_s: float | None = None
+
+
+class Failed(Noun):
+    """A call that gave no judgeable answer, blamed on exactly one boundary. Never a zero score."""
+
+    status: Literal["failed"] = "failed"
+    boundary: Literal[
+        "connection", "timeout", "rate-limit", "server", "response", "context", "scorer"
+    ]
+    message: str
+
+
+class Scored(Noun):
+    """A judged answer. An answer that breaks the contract is scored (as wrong), not failed."""
+
+    status: Literal["scored"] = "scored"
+    metrics: dict[str, float]
+    valid: bool
+    parsed: JsonValue = None
+    problem: str | None = None
+    """Why the answer is invalid, for a person."""
+
+
+Outcome = Annotated[Scored | Failed, Field(discriminator="status")]
+
+
+class Prompt(Noun):
+    """The text side of a variant: instructions, then fixed and/or retrieved demonstrations."""
+
+    system: str
+    demonstrations: tuple[Example, ...] = ()
+    nearest: int = 0
+    """How many training rows nearest to the input are shown as demonstrations."""
+
+
+class Adapter(Noun):
+    """A trained LoRA adapter in a run: its folder, its weights' hash, and how it was made."""
+
+    path: str
+    sha256: str
+    rows: int
+    epoch: int
+    learning_rate: float
+    seed: int
+
+
+class Variant(Noun):
+    """Anything that answers the task. Both arms end here; nothing after branches on the kind."""
+
+    name: str
+    arm: Arm
+    model: str
+    prompt: Prompt
+    max_tokens: int
+    constrained: bool = False
+    temperature: float = 0.0
+    adapter: Adapter | None = None
+
+    @property
+    def id(self) -> str:
+        """Content hash: the same settings are the same variant, whatever they are called."""
+        adapter = self.adapter.sha256 if self.adapter else ""
+        settings = self.model_dump_json(exclude={"name", "arm", "adapter"})
+        return content_hash(settings, adapter, length=12)
+
+
+class Record(Noun):
+    """One variant x one example x one repeat."""
+
+    variant: str
+    example: str
+    repeat: int = 0
+    completion: Completion | None
+    outcome: Outcome
+    reused: bool = False
+    """Served from the request cache of an earlier run: its timing is not a measurement."""
+
+
+# --- what was measured ----------------------------------------------------------------------
+
+
+class Interval(Noun):
+    """An estimate with its uncertainty; `low`/`high` are None where undefined (never faked)."""
+
+    estimate: float | None
+    low: float | None
+    high: float | None
+    n: int
+    method: str
+    level: float = 0.95
+
+
+class Latency(Noun):
+    """Seconds per call, measured one call at a time."""
+
+    p50: float
+    p95: float
+    mean: float
+    n: int
+
+
+class VariantScore(Noun):
+    """All that was measured of one variant on one split. Token counts are means per call."""
+
+    variant: str
+    name: str
+    arm: Arm
+    split: SplitName
+    n: int
+    failures: int
+    failure_boundaries: dict[str, int] = Field(default_factory=dict)
+    quality: Interval
+    metrics: dict[str, Interval]
+    validity: Interval
+    tokens_in: float | None
+    tokens_cached: float | None
+    tokens_out: float | None
+    prompt_tokens: float | None = None
+    """Mean tokens of the prompt without the row's own input: instructions and demonstrations."""
+    latency: Latency | None = None
+    agreement: Interval | None = None
+    """Share of repeated sampled answers that parse to the same value."""
+    money_per_1000: float | None = None
+
+
+class CurvePoint(Noun):
+    """One trained size of the learning curve, at its best epoch by dev quality."""
+
+    rows: int
+    seed: int
+    learning_rate: float
+    epoch: int
+    epochs: int
+    train_tokens: int
+    seconds: float
+    dev_loss: float
+    dev_quality: Interval
+    variant: str
+    sweep: bool = False
+    """True for runs of the learning-rate sweep that were not chosen."""
+
+
+class Forecast(Noun):
+    """What more labels would bring, or why that cannot be said."""
+
+    goal: float
+    rows_now: int
+    rows_needed: int | None
+    rows_low: int | None
+    rows_high: int | None
+    label_cost: float | None
+    statement: str
+    curve: tuple[tuple[int, float, float, float], ...] = ()
+    """(rows, quality, low, high) of the fitted curve, up to 8x the largest measured size."""
+
+
+class Comparison(Noun):
+    """Paired difference `b - a` of two variants over the same examples."""
+
+    a: str
+    b: str
+    metric: str
+    n: int
+    difference: Interval
+    test: str
+    p_value: float | None
+    smallest_detectable: float | None
+    """Difference that this n would detect with 80 % power at the 5 % level."""
+    wins: int
+    losses: int
+    ties: int
+    failures_a: int
+    failures_b: int
+
+
+# --- deciding -------------------------------------------------------------------------------
+
+
+class Money(Noun):
+    """Costs per call and the volume at which a fine-tune pays. All sums in the task's currency."""
+
+    currency: str
+    prompt_per_call: float
+    tune_per_call: float
+    fixed: float
+    """One-off cost F: labels and training runs."""
+    monthly: float
+    """Retraining and hosting, per month."""
+    horizon_months: float
+    calls_per_month: float
+    break_even_calls: float | None
+    """Calls a month at which the fine-tune starts to pay; None means never."""
+    p_pays: float
+    """Probability that the fine-tune pays at the stated volume (Monte-Carlo)."""
+    saving_per_month: Interval
+    assumptions: tuple[str, ...] = ()
+    curve: tuple[tuple[float, float, float], ...] = ()
+    """(calls a month, monthly cost with the prompt, with the fine-tune) for the plot."""
+
+
+class Gate(Noun):
+    """One condition of the guide, with its evidence and where its threshold comes from."""
+
+    name: str
+    question: str
+    status: Status
+    evidence: str
+    threshold: str
+    source: str
+    basis: Literal["measured", "asked", "none"]
+    blocks: bool = False
+    """Whether fail or unknown here forbids the verdict `fine-tune`."""
+    settle: str = ""
+    """For `unknown`: what would measure it."""
+
+
+class Verdict(Noun):
+    word: Word
+    headline: str
+    reasons: tuple[str, ...]
+    would_change: tuple[str, ...]
+    gates: tuple[Gate, ...]
+    rule_sha256: str
+    winner: str | None = None
+    """Id of the variant to use now; None where none could be measured."""
+
+
+class Finding(Noun):
+    """One result of the data audit, with the rows behind it."""
+
+    check: str
+    severity: Literal["info", "warn", "stop"]
+    message: str
+    count: int
+    rows: tuple[str, ...] = ()
+    """Example ids (or `file:line` for rows that never became examples); at most 200 listed."""
+
+
+class Case(Noun):
+    """One test row with both finalists' answers, for the report."""
+
+    example: str
+    input: str
+    target: str
+    prompt_answer: str
+    tune_answer: str
+    prompt_score: float | None
+    tune_score: float | None
+
+
+class Spent(Noun):
+    """What a stage planned to use, or used."""
+
+    stage: str
+    arm: Arm | None = None
+    calls: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    train_tokens: int = 0
+    seconds: float = 0.0
+    money: float = 0.0
+
+
+class Decision(Noun):
+    """`verdict.json`: everything that the report shows and a program may read."""
+
+    schema_version: Literal[1] = 1
+    task: str
+    run: str
+    created: datetime
+    verdict: Verdict
+    metric: str
+    goals: dict[str, float | None]
+    prompt: VariantScore | None
+    fine_tune: VariantScore | None
+    comparison: Comparison | None
+    money: Money | None
+    variants: tuple[Variant, ...]
+    dev_scores: tuple[VariantScore, ...]
+    curve: tuple[CurvePoint, ...]
+    forecast: Forecast | None
+    audit: tuple[Finding, ...]
+    rows: dict[str, int]
+    """Rows of each split."""
+    cases: tuple[Case, ...]
+    planned: tuple[Spent, ...]
+    spent: tuple[Spent, ...]
+    stopped_by: str | None
+    """Which budget stopped the run early, in words; None when nothing did."""
+    test_openings: tuple[str, ...]
+    settings: dict[str, JsonValue]
+    """The resolved task file."""
+    environment: dict[str, JsonValue]
