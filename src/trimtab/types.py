@@ -79,6 +79,9 @@ class Request(Noun):
     messages: tuple[Message, ...]
     decoding: Decoding
     adapter: str | None = None
+    shared_messages: int = 0
+    """How many leading messages are the same in every call of the variant, so that an engine may
+    compute them once."""
 
 
 class Completion(Noun):

@@ -1,1 +1,1 @@
-
+"""From measured evidence to a verdict: money, gates and the rule."""

@@ -1,1 +1,1 @@
-
+"""HTML and text for people, from a saved decision only: nothing here measures or decides."""

@@ -1,11 +1,11 @@
-"""`task.yaml`: everything that a team says about its task, with the defaults that Trimtab assumes."""
+"""`task.yaml`: all that a team says about its task, with the defaults that Trimtab assumes."""
 
 from __future__ import annotations
 
 from datetime import date
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from trimtab.types import Noun, OutputContract
 
@@ -87,7 +87,7 @@ class Labelling(Noun):
 
 
 class Upkeep(Noun):
-    """Who keeps a fine-tune true. All of owner, review and retraining are needed before one may win."""
+    """Who keeps a fine-tune true. Owner, review and retraining are needed before one may win."""
 
     owner: str | None = None
     review_every_days: int | None = Field(default=None, ge=1)
@@ -137,15 +137,16 @@ class Task(Noun):
     currency: str = "USD"
     seed: int = 0
 
-    @model_validator(mode="after")
-    def _metric_fits_output(self) -> Task:
-        fitting = METRICS[self.output.kind]
-        if self.metric not in fitting:
+    @field_validator("metric")
+    @classmethod
+    def _metric_fits_output(cls, metric: str, info: ValidationInfo) -> str:
+        output: OutputContract | None = info.data.get("output")  # absent where it is itself wrong
+        if output and metric not in (fitting := METRICS[output.kind]):
             raise ValueError(
-                f"metric {self.metric!r} does not judge {self.output.kind} outputs; "
+                f"metric {metric!r} does not judge {output.kind} outputs; "
                 f"use one of: {', '.join(fitting)}"
             )
-        return self
+        return metric
 
 
 METRICS: dict[str, tuple[str, ...]] = {

@@ -1,0 +1,50 @@
+"""Reads scores out of records. Quality is judged on repeat 0; further repeats serve agreement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from trimtab.errors import RunError
+from trimtab.types import Record, Scored
+
+
+def first_repeats(records: Sequence[Record]) -> dict[str, Record]:
+    """The repeat-0 record of each example, in the order given.
+
+    Raises RunError where records of several variants are mixed or an example occurs twice.
+    """
+    firsts: dict[str, Record] = {}
+    for record in records:
+        if record.variant != records[0].variant:
+            raise RunError(
+                f"records of two variants are mixed: {records[0].variant} and {record.variant}; "
+                "give the records of one variant"
+            )
+        if record.repeat != 0:
+            continue
+        if record.example in firsts:
+            raise RunError(
+                f"variant {record.variant} has two records of example {record.example}, repeat 0; "
+                "remove the run's records of this variant and measure it again"
+            )
+        firsts[record.example] = record
+    return firsts
+
+
+def scored(firsts: Mapping[str, Record]) -> dict[str, Scored]:
+    """The judged outcomes by example. Failed records are left out, never counted as 0."""
+    return {
+        example: record.outcome
+        for example, record in firsts.items()
+        if isinstance(record.outcome, Scored)
+    }
+
+
+def metric_of(outcome: Scored, metric: str, example: str) -> float:
+    """The named metric; RunError where the scorer did not give it."""
+    if metric not in outcome.metrics:
+        raise RunError(
+            f"example {example} was scored without {metric!r} (it has: "
+            f"{', '.join(sorted(outcome.metrics)) or 'nothing'}); measure it with the task's metric"
+        )
+    return outcome.metrics[metric]

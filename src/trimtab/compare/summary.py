@@ -1,0 +1,122 @@
+"""All that was measured of one variant on one split, from its records."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from trimtab.compare.intervals import mean_interval
+from trimtab.compare.records import first_repeats, metric_of, scored
+from trimtab.errors import RunError
+from trimtab.types import (
+    Completion,
+    Failed,
+    Interval,
+    Latency,
+    Record,
+    Scored,
+    SplitName,
+    Variant,
+    VariantScore,
+)
+
+
+def summarise(  # noqa: PLR0913 - keywords name what is measured apart
+    variant: Variant,
+    split: SplitName,
+    records: Sequence[Record],
+    metric: str,
+    seed: int = 0,
+    *,
+    clusters: Mapping[str, str] | None = None,
+    prompt_tokens: float | None = None,
+    latency: Latency | None = None,
+    agreement: Interval | None = None,
+) -> VariantScore:
+    """Scores of `variant` over its repeat-0 records; failed records are counted and in no mean.
+
+    `clusters` maps example ids to clusters (an example outside it stands alone). What is measured
+    apart, `prompt_tokens`, `latency` and `agreement`, is passed through. Raises RunError where
+    records are of another variant, an example occurs twice or a record lacks a metric.
+    """
+    if records and records[0].variant != variant.id:
+        raise RunError(f"records of variant {records[0].variant} given for {variant.id}")
+    firsts = first_repeats(records)
+    outcomes = scored(firsts)
+    names = [clusters.get(e, e) for e in outcomes] if clusters else None
+
+    def over_examples(values: Sequence[float]) -> Interval:
+        return mean_interval(values, names, seed=seed)
+
+    others = sorted({name for outcome in outcomes.values() for name in outcome.metrics} - {metric})
+    metrics = {
+        name: over_examples([metric_of(o, name, e) for e, o in outcomes.items()])
+        for name in (metric, *others)
+    }
+    failed = Counter(r.outcome.boundary for r in firsts.values() if isinstance(r.outcome, Failed))
+    completions = [c for e in outcomes if (c := firsts[e].completion) is not None]
+    return VariantScore(
+        variant=variant.id,
+        name=variant.name,
+        arm=variant.arm,
+        split=split,
+        n=len(outcomes),
+        failures=failed.total(),
+        failure_boundaries=dict(failed),
+        quality=metrics[metric],
+        metrics=metrics,
+        validity=over_examples([float(o.valid) for o in outcomes.values()]),
+        tokens_in=_mean([c.tokens_in for c in completions]),
+        tokens_cached=_mean([c.tokens_cached for c in completions]),
+        tokens_out=_mean([c.tokens_out for c in completions]),
+        prompt_tokens=prompt_tokens,
+        latency=latency,
+        agreement=agreement,
+    )
+
+
+def agreement(records: Sequence[Record], seed: int = 0) -> Interval:
+    """Share of pairs of repeats whose parsed answers are equal, averaged over examples.
+
+    Invalid answers agree with nothing, failed ones form no pair; examples with fewer than two
+    scored repeats are left out. No such example: no estimate.
+    """
+    repeats: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        if isinstance(record.outcome, Scored):
+            repeats[record.example].append(record)
+    shares = []
+    for of_example in repeats.values():
+        pairs = len(of_example) * (len(of_example) - 1)
+        if pairs:
+            answers = Counter(a for r in of_example if (a := _answer(r)) is not None)
+            shares.append(sum(c * (c - 1) for c in answers.values()) / pairs)
+    return mean_interval(shares, seed=seed)
+
+
+def percentiles(latencies: Sequence[float]) -> Latency:
+    """Median, 95th percentile and mean of seconds per call; the percentiles are measured values.
+
+    Raises ValueError for no latencies.
+    """
+    if not latencies:
+        raise ValueError("no timed call: latency is unknown")
+    p50, p95 = np.quantile(latencies, (0.50, 0.95), method="inverted_cdf")
+    return Latency(p50=float(p50), p95=float(p95), mean=float(np.mean(latencies)), n=len(latencies))
+
+
+def _answer(record: Record) -> str | None:
+    """A comparable form of the parsed answer, or of the text where the scorer parses nothing."""
+    outcome, completion = record.outcome, record.completion
+    if not isinstance(outcome, Scored) or not outcome.valid:
+        return None
+    if outcome.parsed is None and isinstance(completion, Completion):
+        return completion.text.strip()
+    return json.dumps(outcome.parsed, sort_keys=True)
+
+
+def _mean(values: Sequence[int]) -> float | None:
+    return sum(values) / len(values) if values else None

@@ -1,0 +1,166 @@
+"""What a fine-tune gains over the best prompt, as gates: quality, cost, latency, format, consistency.
+
+Also what it must reach itself. See gates.py for what pass, fail and unknown mean.
+"""
+
+from __future__ import annotations
+
+from trimtab.decide.evidence import Evidence, constraint_checks, goal_checks, worst
+from trimtab.decide.thresholds import CHOICE, GUIDE, THRESHOLDS
+from trimtab.types import Gate, Interval, Status
+
+QUALITY = "gain-quality"
+OTHER_GAINS = ("gain-cost", "gain-latency", "gain-format", "gain-consistency")
+
+
+def _quality(evidence: Evidence) -> Gate:
+    least = evidence.task.goals.smallest_difference
+    found = evidence.measured_difference
+    status: Status = "unknown"
+    sentence = "the two arms were not compared"
+    if found is not None:
+        estimate, low, high = found
+        if low > 0 and estimate >= least:
+            status = "pass"
+        elif high < least:
+            status = "fail"
+        sentence = f"fine-tune minus prompt: {estimate:+.3f} (95 %: {low:+.3f} to {high:+.3f})"
+    return Gate(
+        name=QUALITY,
+        question="Is the fine-tune better, by enough to matter?",
+        status=status,
+        evidence=sentence,
+        threshold=f"interval above 0 and estimate at least {least:g}",
+        source="task file: goals.smallest_difference",
+        basis="measured" if found else "none",
+        settle="more test rows" if status == "unknown" else "",
+    )
+
+
+def _cost(evidence: Evidence) -> Gate:
+    money = evidence.money
+    prompt = money.prompt_per_call if money else None
+    tune = money.tune_per_call if money else None
+    return _less("gain-cost", "Does a call cost less?", "money per call", prompt, tune)
+
+
+def _latency(evidence: Evidence) -> Gate:
+    prompt, tune = (
+        score.latency.p95 if score and score.latency else None
+        for score in (evidence.prompt, evidence.fine_tune)
+    )
+    return _less("gain-latency", "Is it faster?", "p95 latency in seconds", prompt, tune)
+
+
+def _less(name: str, question: str, what: str, prompt: float | None, tune: float | None) -> Gate:
+    """A gain where the fine-tune's figure is smaller by more than measuring and prices vary."""
+    gain = THRESHOLDS.relative_gain
+    known = prompt is not None and tune is not None
+    return Gate(
+        name=name,
+        question=question,
+        status=("pass" if tune < (1 - gain) * prompt else "fail")
+        if prompt is not None and tune is not None
+        else "unknown",
+        evidence=f"{what}: prompt {_figure(prompt)}, fine-tune {_figure(tune)}",
+        threshold=f"smaller by more than {gain:.0%}",
+        source=CHOICE,
+        basis="measured" if known else "none",
+        settle="" if known else f"measure {what} of both arms",
+    )
+
+
+def _figure(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3g}"
+
+
+def _format(evidence: Evidence) -> Gate:
+    prompt, tune = (s.validity if s else None for s in (evidence.prompt, evidence.fine_tune))
+    gate = _higher("gain-format", "Does it keep the output format more strictly?", prompt, tune)
+    goal = evidence.task.goals.validity
+    if prompt and prompt.low is not None and prompt.low >= goal:
+        solved = f"the prompt already holds the format ({_bounds(prompt)}, goal {goal:g})"
+        return gate.model_copy(update={"status": "fail", "evidence": solved, "settle": ""})
+    return gate
+
+
+def _consistency(evidence: Evidence) -> Gate:
+    prompt, tune = (s.agreement if s else None for s in (evidence.prompt, evidence.fine_tune))
+    return _higher("gain-consistency", "Are repeated answers more alike?", prompt, tune)
+
+
+def _higher(name: str, question: str, prompt: Interval | None, tune: Interval | None) -> Gate:
+    """A gain where the fine-tune's interval lies wholly above the prompt's."""
+    status: Status = "unknown"
+    if prompt and tune and None not in (prompt.low, prompt.high, tune.low, tune.high):
+        assert prompt.low is not None and prompt.high is not None
+        assert tune.low is not None and tune.high is not None
+        if tune.low > prompt.high:
+            status = "pass"
+        elif (tune.estimate or 0.0) <= (prompt.estimate or 0.0):
+            status = "fail"
+    measured = prompt is not None and tune is not None
+    return Gate(
+        name=name,
+        question=question,
+        status=status,
+        evidence=f"prompt {_bounds(prompt)}, fine-tune {_bounds(tune)}",
+        threshold="the fine-tune's interval lies above the prompt's",
+        source=GUIDE,
+        basis="measured" if measured else "none",
+        settle="" if status != "unknown" else "more rows" if measured else "measure both arms",
+    )
+
+
+def _bounds(interval: Interval | None) -> str:
+    if interval is None or interval.estimate is None:
+        return "not measured"
+    if interval.low is None or interval.high is None:
+        return f"{interval.estimate:.3f}"
+    return f"{interval.estimate:.3f} (95 %: {interval.low:.3f} to {interval.high:.3f})"
+
+
+def _goal_reached(evidence: Evidence) -> Gate:
+    """Does not block: a fine-tune that pays may win on its way to the goal; the headline says so."""
+    score = evidence.fine_tune
+    status: Status = "unknown"
+    if score is not None:
+        quality, validity = goal_checks(score, evidence.task)
+        high = score.quality.high
+        low = score.quality.low
+        if validity.status == "fail" or (high is not None and high < quality.limit):
+            status = "fail"
+        elif validity.status == "pass" and low is not None and low >= quality.limit:
+            status = "pass"
+    sentences = [c.sentence for c in goal_checks(score, evidence.task)] if score else []
+    return Gate(
+        name="goal-reached",
+        question="Does the fine-tune itself reach the goals?",
+        status=status,
+        evidence="; ".join(sentences) or "no fine-tune was measured",
+        threshold="the interval of its quality lies above the goal, and validity is reached",
+        source="task file: goals",
+        basis="measured" if score else "none",
+        settle="more test rows: the interval straddles the goal" if status == "unknown" else "",
+    )
+
+
+def _constraints(evidence: Evidence) -> Gate:
+    score = evidence.fine_tune
+    checks = constraint_checks(score, evidence.task) if score else ()
+    status: Status = worst(check.status for check in checks) if score else "unknown"
+    nothing = "the task sets no limit" if score else "no fine-tune was measured"
+    return Gate(
+        name="tune-meets-constraints",
+        question="Does the fine-tune keep the limits of latency and money?",
+        status=status,
+        evidence="; ".join(check.sentence for check in checks) or nothing,
+        threshold="every limit that the task sets",
+        source="task file: constraints",
+        basis="measured" if score else "none",
+        blocks=True,
+        settle="measure latency, and give the prices of both models" if status == "unknown" else "",
+    )
+
+
+GAINS = (_quality, _cost, _latency, _format, _consistency, _goal_reached, _constraints)

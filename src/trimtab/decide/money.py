@@ -1,0 +1,278 @@
+"""What a call costs, and the volume at which a fine-tune pays. Formula: docs/statistics.md."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab.task.spec import ModelSpec, Task
+from trimtab.types import Comparison, Interval, Money, VariantScore
+
+Array = NDArray[np.float64]
+
+DRAWS = 10_000
+PRICE_ERROR = 0.1
+"""Relative standard deviation of prices in the Monte-Carlo: Trimtab's choice."""
+_WIDTH_95 = 2 * 1.959964
+_CURVE_POINTS = 25
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What the fine-tune took: all training runs of this decision, one retraining, and labels."""
+
+    seconds: float
+    tokens: int
+    retrain_seconds: float
+    retrain_tokens: int
+    labels_used: int
+    labels_to_buy: int = 0
+
+
+@dataclass(frozen=True)
+class MoneyAnswer:
+    """The money, or what must be known first to work it out (then `money` is None)."""
+
+    money: Money | None
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """The formula's terms: money per call, per month, and the worth of one more right answer."""
+
+    calls: float
+    prompt: float
+    tune: float
+    fixed: float
+    monthly: float
+    horizon: float
+    value: float
+    difference: float
+
+    @property
+    def overhead(self) -> float:
+        """Monthly cost of having a fine-tune at all."""
+        return self.fixed / self.horizon + self.monthly
+
+    @property
+    def saving_per_call(self) -> float:
+        return self.prompt - self.tune + self.value * self.difference
+
+    @property
+    def break_even(self) -> float | None:
+        """Calls a month; None where no volume pays."""
+        return self.overhead / self.saving_per_call if self.saving_per_call > 0 else None
+
+
+def cost_per_call(score: VariantScore, spec: ModelSpec) -> float | None:
+    """Money per call from measured tokens and token prices, or else from latency and a machine.
+
+    Cached input is charged in full where no cached price is given. A machine is paid by the hour
+    and busy for `utilisation` of it. None where a price or a measurement is missing.
+    """
+    if spec.prices is not None:
+        total, cached, out = score.tokens_in, score.tokens_cached, score.tokens_out
+        if total is None or cached is None or out is None:
+            return None
+        full_price = spec.prices.input
+        cached_price = full_price if spec.prices.cached_input is None else spec.prices.cached_input
+        input_cost = (total - cached) * full_price + cached * cached_price
+        return (input_cost + out * spec.prices.output) / 1e6
+    if spec.machine_per_hour is None or score.latency is None:
+        return None
+    return spec.machine_per_hour / 3600 * score.latency.mean / spec.utilisation
+
+
+def training_cost(spec: ModelSpec, seconds: float, tokens: int) -> float | None:
+    """Money for training: tokens at the training price, or else seconds of the machine."""
+    if spec.prices is not None and spec.prices.training is not None:
+        return tokens * spec.prices.training / 1e6
+    if spec.machine_per_hour is not None:
+        return seconds * spec.machine_per_hour / 3600
+    return None
+
+
+def money(
+    task: Task,
+    prompt: VariantScore,
+    tune: VariantScore,
+    comparison: Comparison | None,
+    effort: Effort,
+) -> MoneyAnswer:
+    """Break-even volume, saving and probability that the fine-tune pays at the task's volume.
+
+    Break-even calls a month: (F/H + R/tau + hosting) / (c_prompt - c_tune + v dq), never where
+    the denominator is not positive. The Monte-Carlo (seeded by the task) draws dq from its
+    interval, the volume from a lognormal of the stated spread, and prices within PRICE_ERROR.
+    Raises ValueError for a task without a model to tune.
+    """
+    spec = task.models.tune
+    if spec is None:
+        raise ValueError("the task names no model to tune")
+    knowns = _knowns(task, prompt, tune, comparison, effort)
+    missing = dict.fromkeys(hint for hint, value in knowns if value is None)
+    if missing:
+        return MoneyAnswer(None, tuple(missing))
+    calls, prompt_cost, tune_cost, runs, retraining, months, labels, difference = (
+        value for _, value in knowns if value is not None
+    )
+    extra_hosting = max(0.0, spec.hosting_per_month - task.models.prompt.hosting_per_month)
+    terms = _Terms(
+        calls=calls,
+        prompt=prompt_cost,
+        tune=tune_cost,
+        fixed=labels + runs,
+        monthly=retraining / months + extra_hosting,
+        horizon=task.traffic.horizon_months,
+        value=task.traffic.value_per_correct_answer,
+        difference=difference,
+    )
+    savings = _saving_draws(task, terms, comparison)
+    low, high = np.quantile(savings, (0.025, 0.975))
+    return MoneyAnswer(
+        Money(
+            currency=task.currency,
+            prompt_per_call=terms.prompt,
+            tune_per_call=terms.tune,
+            fixed=terms.fixed,
+            monthly=terms.monthly,
+            horizon_months=terms.horizon,
+            calls_per_month=calls,
+            break_even_calls=terms.break_even,
+            p_pays=float((savings > 0).mean()),
+            saving_per_month=Interval(
+                estimate=calls * terms.saving_per_call - terms.overhead,
+                low=float(low),
+                high=float(high),
+                n=DRAWS,
+                method="Monte-Carlo",
+            ),
+            assumptions=_assumptions(task, terms, effort, runs, retraining),
+            curve=_curve(terms),
+        )
+    )
+
+
+def _knowns(
+    task: Task,
+    prompt: VariantScore,
+    tune: VariantScore,
+    comparison: Comparison | None,
+    effort: Effort,
+) -> tuple[tuple[str, float | None], ...]:
+    """What to do for each of the formula's inputs if it is None; one that cannot matter is 0."""
+    spec = task.models.tune
+    assert spec is not None
+    labels: float | None = 0.0
+    if effort.labels_to_buy:
+        price = task.labelling.cost_per_example
+        labels = None if price is None else effort.labels_to_buy * price
+    difference: float | None = 0.0
+    if task.traffic.value_per_correct_answer > 0:
+        measured = comparison.difference if comparison else None
+        difference = measured.estimate if measured and measured.low is not None else None
+    training = "training price: set models.tune.prices.training or models.tune.machine_per_hour"
+    return (
+        ("volume: set traffic.calls_per_month", task.traffic.calls_per_month),
+        (
+            _cost_hint("prompt", prompt, task.models.prompt),
+            cost_per_call(prompt, task.models.prompt),
+        ),
+        (_cost_hint("tune", tune, spec), cost_per_call(tune, spec)),
+        (training, training_cost(spec, effort.seconds, effort.tokens)),
+        (training, training_cost(spec, effort.retrain_seconds, effort.retrain_tokens)),
+        (
+            "interval of retraining: set upkeep.retrain_every_months",
+            task.upkeep.retrain_every_months,
+        ),
+        ("price of a label: set labelling.cost_per_example", labels),
+        ("difference in quality: it was not measured", difference),
+    )
+
+
+def _cost_hint(side: str, score: VariantScore, spec: ModelSpec) -> str:
+    if spec.prices is None and spec.machine_per_hour is None:
+        return f"price of a call: set models.{side}.prices or models.{side}.machine_per_hour"
+    measure = "tokens" if spec.prices else "latency"
+    return f"{measure} per call of {score.name}: not measured"
+
+
+def _saving_draws(task: Task, terms: _Terms, comparison: Comparison | None) -> Array:
+    """(DRAWS,) savings per month. The same seed at every volume, so that volumes compare."""
+    rng = np.random.default_rng(task.seed)
+    spread = math.sqrt(math.log1p(task.traffic.calls_spread**2))
+    calls = terms.calls * rng.lognormal(-(spread**2) / 2, spread, DRAWS)
+    tune_price, prompt_price = np.maximum(rng.normal(1.0, PRICE_ERROR, (2, DRAWS)), 0.0)
+    if _same_price(task):
+        prompt_price = tune_price
+    quality = rng.normal(terms.difference, _spread(comparison), DRAWS).clip(-1, 1)
+    per_call = terms.prompt * prompt_price - terms.tune * tune_price + terms.value * quality
+    savings: Array = calls * per_call - terms.overhead * tune_price
+    return savings
+
+
+def _same_price(task: Task) -> bool:
+    """Whether both arms pay one price, so that an error in it moves both."""
+    prompt, tune = task.models.prompt, task.models.tune
+    return tune is not None and (prompt.prices, prompt.machine_per_hour) == (
+        tune.prices,
+        tune.machine_per_hour,
+    )
+
+
+def _spread(comparison: Comparison | None) -> float:
+    """Standard deviation behind the difference's interval; 0 where none is needed."""
+    if comparison is None or comparison.difference.low is None:
+        return 0.0
+    assert comparison.difference.high is not None
+    return (comparison.difference.high - comparison.difference.low) / _WIDTH_95
+
+
+def _curve(terms: _Terms) -> tuple[tuple[float, float, float], ...]:
+    """Monthly costs over volumes from a tenth to ten times those of interest.
+
+    The arm with the lower quality is charged the value of the right answers that it loses, so the
+    lines cross at the break-even volume.
+    """
+    of_interest = [v for v in (terms.calls, terms.break_even) if v] or [1.0]
+    volumes = np.geomspace(min(of_interest) / 10, max(of_interest) * 10, _CURVE_POINTS)
+    prompt = terms.prompt + max(0.0, terms.value * terms.difference)
+    tune = terms.tune + max(0.0, -terms.value * terms.difference)
+    return tuple((float(v), float(v * prompt), float(terms.overhead + v * tune)) for v in volumes)
+
+
+def _assumptions(
+    task: Task, terms: _Terms, effort: Effort, runs: float, retraining: float
+) -> tuple[str, ...]:
+    def amount(value: float) -> str:
+        return f"{value:,.3g} {task.currency}" if value < 1000 else f"{value:,.0f} {task.currency}"
+
+    bought = (
+        f"{effort.labels_to_buy:,} labels are bought at "
+        f"{amount(task.labelling.cost_per_example or 0.0)}"
+        if effort.labels_to_buy
+        else f"the {effort.labels_used:,} labels used exist already and cost nothing more"
+    )
+    value = (
+        f"a right answer is worth {amount(terms.value)}, and tuning adds "
+        f"{terms.difference:+.3f} of one a call"
+        if terms.value
+        else "no value was given to a right answer, so quality earns nothing here"
+    )
+    return (
+        f"a call costs {amount(terms.prompt)} with the prompt and {amount(terms.tune)} with the "
+        "fine-tune, at the measured tokens or latency and without retries",
+        f"{terms.calls:,.0f} calls a month, give or take {task.traffic.calls_spread:.0%}, over "
+        f"{terms.horizon:g} months",
+        bought,
+        f"the training runs of this decision cost {amount(runs)}, spread over the horizon",
+        f"one retraining costs {amount(retraining)}, every {task.upkeep.retrain_every_months:g} "
+        "months, on as many rows as now and without new labels",
+        f"retraining and additional hosting come to {amount(terms.monthly)} a month",
+        value,
+        f"prices are right to within {PRICE_ERROR:.0%} (one standard deviation)",
+    )

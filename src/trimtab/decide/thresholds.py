@@ -1,0 +1,29 @@
+"""The numbers of the rule that no task file sets. They are part of the rule's hash."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Shares and probabilities in 0..1, rows and days as counts."""
+
+    stable_days: int = 30
+    fewest_rows: int = 100
+    """Training rows below which no fine-tune may win."""
+    rows_for_any_task: int = 500
+    """Below this a fine-tune may only adapt the format: label or JSON outputs."""
+    approved_share: float = 0.9
+    probability_of_paying: float = 0.9
+    failure_cap: float = 0.05
+    """Share of failed calls above which nothing is concluded."""
+    relative_gain: float = 0.2
+    """Least saving in cost or latency that counts: twice the price error that money.py assumes."""
+
+
+THRESHOLDS = Thresholds()
+
+GUIDE = "guide: when prompting is enough, when tuning pays"
+CHOICE = "Trimtab's choice"
+"""Sources of thresholds; a third is the name of a key in the task file."""

@@ -1,0 +1,155 @@
+"""Attention over keys and values that calls share.
+
+A variant's calls start with the same tokens. Their keys and values are computed once, kept once,
+and read by all rows of a batch as one matrix product; each row owns only what follows. Rows are
+padded on the right, so a row's tokens sit at consecutive positions and causality hides the padding.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+ATTENTION = "trimtab"
+"""Name under which transformers finds this attention."""
+
+
+class Prefix:
+    """Keys and values of a shared prefix: per layer two tensors [kv heads, tokens, head size]."""
+
+    def __init__(self, tokens: tuple[int, ...]) -> None:
+        self.tokens = tokens
+        self.keys: list[torch.Tensor] = []
+        self.values: list[torch.Tensor] = []
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+class KeyValues:
+    """The growing keys and values of a batch: per layer [rows, kv heads, capacity, head size].
+
+    `lengths` counts each row's own tokens so far. The first `active` rows take part; a row that
+    ends is replaced by the last active one, so that the active rows stay a view without a copy.
+    """
+
+    def __init__(self, prefix: Prefix, rows: int, capacity: int, layers: int) -> None:
+        self.prefix = prefix
+        self.capacity = capacity
+        self.lengths = torch.zeros(rows, dtype=torch.long)
+        self.active = rows
+        self._keys: list[torch.Tensor | None] = [None] * layers
+        self._values: list[torch.Tensor | None] = [None] * layers
+        self._writing = slice(0, rows)
+
+    def select(self, first: int, last: int) -> None:
+        """Direct the next forward pass to rows `first` to `last`."""
+        self._writing = slice(first, last)
+
+    def write(
+        self, layer: int, key: torch.Tensor, value: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Store new keys and values ([rows, kv heads, new, head size]); give all of those rows."""
+        keys, values = self._keys[layer], self._values[layer]
+        if keys is None or values is None:
+            # Zeros, not empty: masked positions get weight 0, and 0 x NaN would be NaN.
+            shape = (len(self.lengths), key.shape[1], self.capacity, key.shape[3])
+            keys, values = key.new_zeros(shape), value.new_zeros(shape)
+            self._keys[layer], self._values[layer] = keys, values
+        rows, new = self._writing, key.shape[2]
+        starts = self.lengths[rows]
+        if new > 1:  # the first pass over a row: all start at position 0
+            keys[rows, :, :new], values[rows, :, :new] = key, value
+        else:
+            index = torch.arange(rows.start, rows.stop)
+            keys[index, :, starts], values[index, :, starts] = key[:, :, 0], value[:, :, 0]
+        used = int(starts.max()) + new
+        return keys[rows, :, :used], values[rows, :, :used]
+
+    def drop(self, row: int) -> None:
+        """End `row`: the last active row takes its place."""
+        last = self.active - 1
+        if row != last:
+            used = int(self.lengths[last])
+            for keys, values in zip(self._keys, self._values, strict=True):
+                assert keys is not None and values is not None
+                keys[row, :, :used] = keys[last, :, :used]
+                values[row, :, :used] = values[last, :, :used]
+            self.lengths[row] = self.lengths[last]
+        self.active = last
+
+    def to_prefix(self, tokens: tuple[int, ...]) -> Prefix:
+        """The keys and values of row 0 as a prefix for other batches."""
+        prefix = Prefix(tokens)
+        for keys, values in zip(self._keys, self._values, strict=True):
+            assert keys is not None and values is not None
+            prefix.keys.append(keys[0].contiguous())
+            prefix.values.append(values[0].contiguous())
+        return prefix
+
+
+def shared_prefix_attention(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float,
+    kv: KeyValues | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """transformers' attention interface; query [rows, heads, new, head size] -> [rows, new, heads, size].
+
+    Without `kv` (training, scoring) it is plain causal attention over the batch.
+    """
+    if kv is not None:
+        start = kv.lengths[kv._writing]
+        key, value = kv.write(module.layer_idx, key, value)
+        if query.shape[2] == 1 or len(kv.prefix):
+            return _over_prefix_and_rows(module.layer_idx, query, key, value, kv, start, scaling), None
+    out = functional.scaled_dot_product_attention(
+        query, key, value, is_causal=True, scale=scaling, enable_gqa=True
+    )
+    return out.transpose(1, 2), None
+
+
+def _over_prefix_and_rows(
+    layer: int,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    kv: KeyValues,
+    start: torch.Tensor,
+    scaling: float,
+) -> torch.Tensor:
+    rows, heads, new, size = query.shape
+    kv_heads, used, shared = key.shape[1], key.shape[2], len(kv.prefix)
+    group = heads // kv_heads
+    query = (query * scaling).reshape(rows, kv_heads, group * new, size)
+    scores = query.new_empty(rows, kv_heads, group * new, shared + used)
+    if shared:
+        # All rows read the same prefix: one product per head instead of one per row and head.
+        stacked = query.transpose(0, 1).reshape(kv_heads, rows * group * new, size)
+        over_prefix = stacked @ kv.prefix.keys[layer].transpose(1, 2)
+        scores[..., :shared] = over_prefix.view(kv_heads, rows, group * new, shared).transpose(0, 1)
+    scores[..., shared:] = query @ key.transpose(2, 3)
+    last_seen = start[:, None] + torch.arange(new)
+    hidden = torch.arange(used)[None, None] > last_seen[:, :, None]
+    own = scores.view(rows, kv_heads, group, new, shared + used)[..., shared:]
+    own.masked_fill_(hidden[:, None, None].to(query.device), float("-inf"))
+    weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
+    out = weights[..., shared:] @ value
+    if shared:
+        stacked = weights[..., :shared].transpose(0, 1).reshape(kv_heads, -1, shared)
+        from_prefix = stacked @ kv.prefix.values[layer]
+        out += from_prefix.view(kv_heads, rows, group * new, size).transpose(0, 1)
+    return out.view(rows, kv_heads * group, new, size).transpose(1, 2)
+
+
+def register_attention() -> None:
+    """Make this attention known to transformers. Without a mask function it gets no mask."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(ATTENTION, shared_prefix_attention)

@@ -1,0 +1,122 @@
+"""The local engine: batches of requests behind a prefix that is computed once per variant."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from trimtab.engine.local.adapters import AdapterSlot
+from trimtab.engine.local.attention import Prefix
+from trimtab.engine.local.decode import Decoder, Row
+from trimtab.engine.local.grammar import Grammar
+from trimtab.engine.local.template import ChatTemplate
+from trimtab.engine.local.weights import LoadedModel
+from trimtab.types import Completion, Failed, Message, OutputContract, Request
+
+_KEPT_PREFIXES = 2
+_WORTH_SHARING = 4
+"""A prefix shorter than this fraction of the prompt saves less than splitting attention costs."""
+
+
+class LocalEngine:
+    """Answers requests with one model in memory; adapters are switched without reloading it."""
+
+    chunk_size = 64
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self.loaded = loaded
+        self.model_id = loaded.model_id
+        self.template = ChatTemplate(loaded.tokenizer)
+        self.adapters = AdapterSlot(loaded.model)
+        self._decoder = Decoder(loaded.model, loaded.device, loaded.stop_tokens)
+        self._prefixes: OrderedDict[tuple[str | None, tuple[int, ...]], Prefix] = OrderedDict()
+        self._grammars: dict[str, Grammar] = {}
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion | Failed]]:
+        """Answer all requests as one batch per (adapter, shared prefix)."""
+        batches: dict[tuple[str | None, tuple[int, ...]], list[Row]] = {}
+        for position, request in enumerate(requests):
+            prepared = self._prepare(position, request)
+            if isinstance(prepared, Failed):
+                yield position, prepared
+            else:
+                shared, row = prepared
+                batches.setdefault((request.adapter, shared), []).append(row)
+        for (adapter, shared), rows in batches.items():
+            prefix = self._prefix(adapter, shared)
+            # A batch is given out whole: were it cut by a kill, its rest would be computed in
+            # another batch shape, whose rounding could change an answer.
+            for row in list(self._decoder.run(rows, prefix)):
+                yield row.position, self._completion(row, prefix)
+
+    def time_call(self, request: Request) -> Completion | Failed:
+        """One request alone. The shared prefix is warm, as it is for a server of this variant."""
+        prepared = self._prepare(0, request)
+        if isinstance(prepared, Failed):
+            return prepared
+        self._prefix(request.adapter, prepared[0])
+        started = time.perf_counter()
+        shared, row = self._prepare(0, request)  # type: ignore[misc]  # it did not fail above
+        prefix = self._prefix(request.adapter, shared)
+        (ended,) = self._decoder.run([row], prefix)
+        completion = self._completion(ended, prefix)
+        return completion.model_copy(update={"latency_s": time.perf_counter() - started})
+
+    def count_tokens(self, messages: Sequence[Message]) -> int:
+        return len(self.template.prompt(messages))
+
+    def satisfies(self, contract: OutputContract, completion: Completion) -> bool:
+        """Exact: text in the grammar's language means that no greedy step was forbidden."""
+        return completion.finish == "stop" and self._grammar(contract).accepts(completion.text)
+
+    def _prepare(self, position: int, request: Request) -> tuple[tuple[int, ...], Row] | Failed:
+        ids = self.template.prompt(request.messages)
+        decoding = request.decoding
+        if len(ids) + decoding.max_tokens > self.loaded.max_context:
+            return Failed(
+                boundary="context",
+                message=f"{len(ids)} prompt tokens + {decoding.max_tokens} for the answer exceed "
+                f"the model's context of {self.loaded.max_context}",
+            )
+        shared = self.template.shared(request.messages, request.shared_messages)
+        if len(shared) * _WORTH_SHARING < len(ids):
+            shared = []
+        contract = decoding.contract
+        row = Row(
+            position=position,
+            prompt=ids[len(shared) :],
+            max_tokens=decoding.max_tokens,
+            grammar=self._grammar(contract).start() if contract else None,
+            temperature=decoding.temperature,
+            sampler=torch.Generator().manual_seed(decoding.seed) if decoding.temperature else None,
+        )
+        return tuple(shared), row
+
+    def _prefix(self, adapter: str | None, tokens: tuple[int, ...]) -> Prefix:
+        self.adapters.use(adapter)
+        key = (adapter, tokens)
+        if key not in self._prefixes:
+            self._prefixes[key] = self._decoder.prefix(tokens)
+            if len(self._prefixes) > _KEPT_PREFIXES:
+                self._prefixes.popitem(last=False)
+        self._prefixes.move_to_end(key)
+        return self._prefixes[key]
+
+    def _grammar(self, contract: OutputContract) -> Grammar:
+        key = contract.model_dump_json()
+        if key not in self._grammars:
+            vocabulary = self.loaded.model.get_output_embeddings().weight.shape[0]
+            self._grammars[key] = Grammar(contract, self.loaded.tokenizer, vocabulary)
+        return self._grammars[key]
+
+    def _completion(self, row: Row, prefix: Prefix) -> Completion:
+        return Completion(
+            text=self.template.text(row.tokens),
+            finish="stop" if row.finished else "length",
+            tokens_in=len(prefix) + len(row.prompt),
+            tokens_cached=len(prefix),
+            tokens_out=len(row.tokens),
+        )

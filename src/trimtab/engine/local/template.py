@@ -1,0 +1,88 @@
+"""From messages to tokens: the one place where prompts become token ids, for training and use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from trimtab.errors import ModelError
+from trimtab.types import Message
+
+
+class ChatTemplate:
+    """Renders messages with the model's own chat template.
+
+    Text inside messages is never read as control tokens: a row that contains `<|im_end|>` cannot
+    end its turn.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        specials = sorted(map(str, tokenizer.get_added_vocab()), key=len, reverse=True)
+        self._special = re.compile("|".join(map(re.escape, specials)) or r"(?!)")
+
+    def prompt(self, messages: Sequence[Message]) -> list[int]:
+        """Token ids up to where the model's answer begins."""
+        return self._encode(messages, add_generation_prompt=True)
+
+    def shared(self, messages: Sequence[Message], count: int) -> list[int]:
+        """Leading token ids that every conversation starting with the first `count` messages has."""
+        if count == 0:
+            return []
+        full = self.prompt(messages)
+        head = self._encode(messages[:count], add_generation_prompt=False)
+        same = 0
+        # The last prompt token is never shared: its logits give the first token of the answer.
+        for ours, theirs in zip(head, full[:-1], strict=False):
+            if ours != theirs:
+                break
+            same += 1
+        return full[:same]
+
+    def training(self, messages: Sequence[Message]) -> tuple[list[int], list[int]]:
+        """(prompt ids, answer ids) of a conversation that ends in the wanted answer.
+
+        The prompt ids equal `prompt(messages[:-1])` exactly; the answer ids end with the token
+        that closes the turn. Raises `ModelError` for a template that renders these differently.
+        """
+        prompt = self.prompt(messages[:-1])
+        full = self._encode(messages, add_generation_prompt=False)
+        if full[: len(prompt)] != prompt:
+            raise ModelError(
+                "the model's chat template renders the start of an answer differently in training "
+                "and in use, so a fine-tune would learn a prompt that it never sees"
+            )
+        answer = full[len(prompt) :]
+        stop = self._tokenizer.eos_token_id
+        if stop not in answer:
+            raise ModelError("the model's chat template does not close an answer with its end token")
+        return prompt, answer[: answer.index(stop) + 1]
+
+    def text(self, ids: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True))
+
+    def _encode(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> list[int]:
+        marks = [f"\ue000{index}\ue001" for index in range(len(messages))]
+        rendered = self._tokenizer.apply_chat_template(
+            [
+                {"role": message.role, "content": mark}
+                for message, mark in zip(messages, marks, strict=True)
+            ],
+            tokenize=False,
+            add_generation_prompt=add_generation_prompt,
+        )
+        ids: list[int] = []
+        position = 0
+        for special in self._special.finditer(rendered):
+            ids += self._plain(rendered[position : special.start()], messages)
+            ids.append(self._tokenizer.convert_tokens_to_ids(special.group()))
+            position = special.end()
+        return ids + self._plain(rendered[position:], messages)
+
+    def _plain(self, piece: str, messages: Sequence[Message]) -> list[int]:
+        if not piece:
+            return []
+        text = re.sub("\ue000(\\d+)\ue001", lambda m: messages[int(m.group(1))].content, piece)
+        encoded = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)
+        return list(encoded["input_ids"])

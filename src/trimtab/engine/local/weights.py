@@ -1,0 +1,132 @@
+"""Loads a model and its tokenizer: safetensors only, no remote code, in the fastest precision."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trimtab.engine.default_model import resolve_model
+from trimtab.engine.local.attention import ATTENTION, register_attention
+from trimtab.errors import ModelError
+
+_SAMPLE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A causal language model in memory. `model_id` names weights and precision exactly."""
+
+    model: Any
+    tokenizer: Any
+    model_id: str
+    device: torch.device
+    max_context: int
+    stop_tokens: frozenset[int]
+
+
+def load(name: str, progress: Callable[[str], None]) -> LoadedModel:
+    """Load `name` (the default model, a local folder, or a hub id).
+
+    Raises `ModelError` for a model that does not exist, has no safetensors weights, or whose
+    attention the local engine does not implement.
+    """
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    source = resolve_model(name, progress)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = fastest_dtype(device)
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        register_attention()
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            source,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            attn_implementation=ATTENTION,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"model {name!r} cannot be loaded: {first_line}\n"
+            "Give the folder of a Hugging Face causal language model with safetensors weights, "
+            "or leave `model` out to use the default."
+        ) from error
+    _refuse_unsupported(name, model.config, tokenizer)
+    model.requires_grad_(False)
+    model.eval()
+    return LoadedModel(
+        model=model.to(device),
+        tokenizer=tokenizer,
+        model_id=f"{Path(name).name}@{_fingerprint(source)}/{str(dtype).removeprefix('torch.')}",
+        device=device,
+        max_context=int(model.config.max_position_embeddings),
+        stop_tokens=_stop_tokens(model, tokenizer),
+    )
+
+
+def fastest_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where this processor multiplies it faster than float32, else float32.
+
+    Measured, because it goes both ways: processors with AVX-512-BF16 or AMX gain, others emulate
+    bfloat16 and lose up to eight times.
+    """
+    if device.type == "cuda":
+        return torch.bfloat16
+    seconds = {dtype: _matmul_seconds(dtype) for dtype in (torch.float32, torch.bfloat16)}
+    return min(seconds, key=lambda dtype: seconds[dtype])
+
+
+def _matmul_seconds(dtype: torch.dtype) -> float:
+    left, right = torch.ones(256, 576, dtype=dtype), torch.ones(576, 1536, dtype=dtype)
+    times = []
+    for _ in range(4):
+        started = time.perf_counter()
+        torch.matmul(left, right)
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def _fingerprint(source: Path | str) -> str:
+    """Eight hex digits over the weights: sizes and samples of each file, or the hub id itself."""
+    digest = hashlib.sha256()
+    if isinstance(source, str):
+        digest.update(source.encode())
+        return digest.hexdigest()[:8]
+    for file in sorted(source.glob("*.safetensors")):
+        with file.open("rb") as handle:
+            digest.update(handle.read(_SAMPLE_BYTES))
+            size = handle.seek(0, 2)
+            handle.seek(max(0, size - _SAMPLE_BYTES))
+            digest.update(handle.read())
+        digest.update(str(size).encode())
+    return digest.hexdigest()[:8]
+
+
+def _stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    configured = model.generation_config.eos_token_id
+    ids = configured if isinstance(configured, list) else [configured]
+    return frozenset(int(i) for i in [*ids, tokenizer.eos_token_id] if i is not None)
+
+
+def _refuse_unsupported(name: str, config: Any, tokenizer: Any) -> None:
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if kinds != {"full_attention"}:
+        raise ModelError(
+            f"model {name!r} uses {', '.join(sorted(kinds - {'full_attention'}))}, which the local "
+            "engine does not implement. Serve it with an OpenAI-compatible server and set "
+            "`engine: openai` with its `base_url`."
+        )
+    if not tokenizer.chat_template:
+        raise ModelError(
+            f"model {name!r} has no chat template, so its turns cannot be rendered. Use an "
+            "instruction-tuned model."
+        )

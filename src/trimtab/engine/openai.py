@@ -1,0 +1,244 @@
+"""Any endpoint that speaks OpenAI's chat completions: vLLM, llama.cpp, Ollama, hosted ones."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import Future
+from functools import cached_property
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+import httpx
+
+from trimtab.engine.chat_format import Trouble, read_answer, read_error, request_body
+from trimtab.errors import EngineUnavailable, ModelError
+from trimtab.task.spec import ModelSpec
+from trimtab.types import Completion, Failed, Message, OutputContract, Request
+
+T = TypeVar("T")
+
+_TRIES = 5
+_FIRST_WAIT_S = 0.5
+_LONGEST_WAIT_S = 60.0
+_CONNECT_S = 10.0
+_LARGEST_BODY = 16 * 1024 * 1024
+_LOST_CALLS = 20
+"""So many calls lost in a row to the endpoint itself mean that it is down."""
+_ENDPOINT_BOUNDARIES = {"connection", "timeout", "rate-limit", "server"}
+
+
+class OpenAIEngine:
+    """Calls an endpoint, `spec.concurrency` calls at a time.
+
+    Lost connections, 429 and 5xx are tried again with growing waits; a call that lasted longer
+    than `spec.timeout_seconds` is not, because it would again. Token counts are the endpoint's.
+    """
+
+    chunk_size = 256
+
+    def __init__(self, spec: ModelSpec) -> None:
+        """Check the spec; the endpoint is first called when the first request is.
+
+        Raises:
+            ModelError: `base_url` is missing or no web address, or the key's variable is not set.
+        """
+        base = _base_url(spec)
+        self._url = base.copy_with(path=base.path.rstrip("/") + "/chat/completions")
+        self._spec = spec
+        self._key = _key(spec)
+        self._ever_answered = False
+        self._lost_in_a_row = 0
+        self.model_id = f"openai:{base.netloc.decode()}{base.path.rstrip('/')}:{spec.model}"
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion | Failed]]:
+        """See `Engine.generate`; results come as each call ends.
+
+        Raises:
+            EngineUnavailable: before any call was ever answered, one shows that none can be; or
+                20 calls in a row were lost to the endpoint.
+            ModelError: a request names an adapter folder, which no endpoint can load.
+        """
+        for request in requests:
+            _refuse_adapter(request)
+        results: SimpleQueue[tuple[int, Completion | Failed] | BaseException] = SimpleQueue()
+        job = self._start(self._answer_all(requests, results.put))
+        try:
+            for _ in requests:
+                result = results.get()
+                if isinstance(result, BaseException):
+                    raise result
+                yield result
+        finally:
+            job.cancel()
+
+    def time_call(self, request: Request) -> Completion | Failed:
+        """See `Engine.time_call`: the seconds from sending to the whole answer, tried once."""
+        _refuse_adapter(request)
+        return self._start(self._timed(request)).result()
+
+    def count_tokens(self, messages: Sequence[Message]) -> int:
+        """Estimate: a token per four characters, the usual mean for English text."""
+        return math.ceil(sum(len(message.content) for message in messages) / 4)
+
+    def satisfies(self, contract: OutputContract, completion: Completion) -> bool:
+        """False: an endpoint does not show which tokens its grammar would have allowed."""
+        return False
+
+    async def _answer_all(
+        self,
+        requests: Sequence[Request],
+        put: Callable[[tuple[int, Completion | Failed] | BaseException], None],
+    ) -> None:
+        todo = iter(enumerate(requests))
+
+        async def work() -> None:
+            for position, request in todo:
+                put((position, await self._answer(request)))
+
+        try:
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(min(self._spec.concurrency, len(requests))):
+                    workers.create_task(work())
+        except BaseExceptionGroup as group:
+            put(group.exceptions[0])
+
+    async def _answer(self, request: Request) -> Completion | Failed:
+        for tried in range(1, _TRIES + 1):
+            result = await self._call(request)
+            if isinstance(result, Completion) or not result.retry or tried == _TRIES:
+                break
+            await asyncio.sleep(_wait_s(tried, result.retry_after_s))
+        return self._settle(result)
+
+    async def _timed(self, request: Request) -> Completion | Failed:
+        start = time.perf_counter()
+        result = await self._call(request)
+        seconds = time.perf_counter() - start
+        if isinstance(result, Completion):
+            result = result.model_copy(update={"latency_s": seconds})
+        return self._settle(result)
+
+    async def _call(self, request: Request) -> Completion | Trouble:
+        """One try. The time limit holds for all of it, however slowly the bytes trickle."""
+        limit = self._spec.timeout_seconds
+        try:
+            async with asyncio.timeout(limit):
+                status, headers, body = await self._post(request)
+        except TimeoutError:
+            return Trouble(Failed(boundary="timeout", message=f"no answer within {limit:g} s"))
+        except httpx.RequestError as error:
+            message = self._without_key(f"{type(error).__name__}: {error}")
+            return Trouble(
+                Failed(boundary="connection", message=message),
+                retry=True,
+                hopeless="check `base_url`, and that the endpoint is running",
+            )
+        if status == 200:
+            return read_answer(body, request.decoding.contract)
+        return read_error(status, headers, body)
+
+    async def _post(self, request: Request) -> tuple[int, httpx.Headers, str]:
+        """Status, headers and text of the response, of which 16 MiB are read at most."""
+        body = request_body(self._spec.model, request)
+        async with self._client.stream("POST", self._url, json=body) as response:
+            content = bytearray()
+            async for chunk in response.aiter_bytes():
+                content += chunk
+                if len(content) > _LARGEST_BODY:
+                    break
+        text = self._without_key(content.decode("utf-8", "replace"))
+        return response.status_code, response.headers, text
+
+    def _settle(self, result: Completion | Trouble) -> Completion | Failed:
+        """Count what was lost in a row, and give up where no call can work."""
+        if isinstance(result, Completion):
+            self._ever_answered = True
+            self._lost_in_a_row = 0
+            return result
+        if result.hopeless or result.failed.boundary in _ENDPOINT_BOUNDARIES:
+            self._lost_in_a_row += 1
+        hopeless = result.hopeless is not None and not self._ever_answered
+        if hopeless or self._lost_in_a_row >= _LOST_CALLS:
+            advice = result.hopeless or (
+                f"{self._lost_in_a_row} calls in a row were lost: check the endpoint, or give it "
+                "a lower `concurrency` or more `timeout_seconds`"
+            )
+            where = self._url.copy_with(userinfo=b"", query=None)
+            raise EngineUnavailable(f"{where} cannot be used: {result.failed.message}; {advice}")
+        return result.failed
+
+    def _without_key(self, text: str) -> str:
+        return text.replace(self._key, "***") if self._key else text
+
+    def _start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    @cached_property
+    def _client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            headers={"Authorization": f"Bearer {self._key}"} if self._key else None,
+            timeout=httpx.Timeout(None, connect=_CONNECT_S),  # `_call` limits the whole
+            limits=httpx.Limits(max_connections=None, keepalive_expiry=60),
+        )
+
+    @cached_property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        """A loop in a thread of its own: callers may themselves run inside one, as notebooks do."""
+        loop = asyncio.new_event_loop()
+        threading.Thread(target=loop.run_forever, name="trimtab-openai", daemon=True).start()
+        return loop
+
+
+def from_spec(spec: ModelSpec, progress: Callable[[str], None]) -> OpenAIEngine:
+    """The entry point `openai`."""
+    return OpenAIEngine(spec)
+
+
+def _base_url(spec: ModelSpec) -> httpx.URL:
+    example = "such as http://localhost:8000/v1"
+    if spec.base_url is None:
+        raise ModelError(f"model {spec.model!r}: engine openai needs a `base_url`, {example}")
+    try:
+        url = httpx.URL(spec.base_url)
+    except httpx.InvalidURL as error:
+        raise ModelError(f"model {spec.model!r}: `base_url` is not valid: {error}") from error
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ModelError(f"model {spec.model!r}: `base_url` must be a web address, {example}")
+    return url
+
+
+def _key(spec: ModelSpec) -> str | None:
+    if spec.api_key_env is None:
+        return None
+    key = os.environ.get(spec.api_key_env, "").strip()
+    if not key:
+        raise ModelError(
+            f"model {spec.model!r}: the environment variable {spec.api_key_env} that `api_key_env` "
+            "names is not set; export the key in it, or leave `api_key_env` out"
+        )
+    if not (key.isascii() and key.isprintable()):
+        raise ModelError(
+            f"the environment variable {spec.api_key_env} holds characters that no key has"
+        )
+    return key
+
+
+def _refuse_adapter(request: Request) -> None:
+    if request.adapter is not None:
+        raise ModelError(
+            f"an endpoint cannot load the adapter {request.adapter}: serve it there, and name it "
+            "as the `model` of its own"
+        )
+
+
+def _wait_s(tried: int, retry_after_s: float | None) -> float:
+    """Twice as long after each try, with jitter so that concurrent calls do not return as one."""
+    if retry_after_s is None:
+        retry_after_s = _FIRST_WAIT_S * 2 ** (tried - 1) * random.SystemRandom().uniform(0.5, 1.5)
+    return min(retry_after_s, _LONGEST_WAIT_S)

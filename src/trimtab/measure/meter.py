@@ -1,0 +1,131 @@
+"""Books what a run uses as it uses it, and stops it at its hard budget."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from trimtab.errors import BudgetSpent
+from trimtab.store.run import Run
+from trimtab.task.spec import Budget
+from trimtab.types import Arm, Spent
+
+
+class Progress(Protocol):
+    """Hears what a run does, for a progress bar."""
+
+    def plan(self, planned: Sequence[Spent], spent: Sequence[Spent]) -> None:
+        """Called once before the work: what is planned, and what earlier sittings did of it."""
+
+    def note(self, text: str) -> None:
+        """One line for a person: something begins."""
+
+    def advance(self, spent: Spent) -> None:
+        """This much more was done."""
+
+
+class Silent:
+    """No progress bar."""
+
+    def plan(self, planned: Sequence[Spent], spent: Sequence[Spent]) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+    def advance(self, spent: Spent) -> None: ...
+
+
+class Meter:
+    """The run's account. What is used is on disk before the next unit of work starts, so that the
+    budget holds over kills and resumes."""
+
+    def __init__(self, run: Run, budget: Budget, progress: Progress) -> None:
+        self._run = run
+        self._budget = budget
+        self._progress = progress
+        self._total = total(run.spent())
+        self._stage = Spent(stage="")
+        self._stage_limit: float | None = None
+        self._stage_seconds = 0.0
+        self._since = time.monotonic()
+        self.stopped_by: str | None = None
+        """Which budget ended a stage early, in words."""
+
+    @contextmanager
+    def stage(self, name: str, arm: Arm | None = None, seconds: float | None = None) -> Iterator[None]:
+        """Book all ticks inside to this stage, which may use `seconds` over all sittings."""
+        self._stage = Spent(stage=name, arm=arm)
+        self._stage_limit = seconds
+        self._stage_seconds = sum(s.seconds for s in self._run.spent() if s.stage == name)
+        self._since = time.monotonic()
+        yield
+        self._book(self._stage)
+
+    def tick(
+        self,
+        *,
+        calls: int = 0,
+        tokens_in: int = 0,
+        tokens_out: int = 0,
+        train_tokens: int = 0,
+        money: float = 0.0,
+    ) -> None:
+        """Book work just done, with the time since the last tick.
+
+        Raises `BudgetSpent` when a budget of the task or the stage is used up by it.
+        """
+        self._book(
+            self._stage.model_copy(
+                update={
+                    "calls": calls,
+                    "tokens_in": tokens_in,
+                    "tokens_out": tokens_out,
+                    "train_tokens": train_tokens,
+                    "money": money,
+                }
+            )
+        )
+        self.check()
+
+    def check(self) -> None:
+        """Raise `BudgetSpent` if nothing more may be used."""
+        spent = self._over()
+        if spent is not None:
+            self.stopped_by = self.stopped_by or spent
+            raise BudgetSpent(spent)
+
+    def _book(self, used: Spent) -> None:
+        now = time.monotonic()
+        used = used.model_copy(update={"seconds": now - self._since})
+        self._since = now
+        self._total = total((self._total, used))
+        self._stage_seconds += used.seconds
+        self._run.spend(used)
+        self._progress.advance(used)
+
+    def _over(self) -> str | None:
+        budget, used = self._budget, self._total
+        if used.seconds >= budget.minutes * 60:
+            return f"{budget.minutes:g} minutes"
+        if used.calls >= budget.calls:
+            return f"{budget.calls} calls"
+        # A budget of 0 means that no call may cost anything, which local models never do.
+        if used.money > budget.money:
+            return f"{budget.money:g} of money"
+        if self._stage_limit is not None and self._stage_seconds >= self._stage_limit:
+            return f"{self._stage.stage}: its share of {self._stage_limit / 60:.1f} minutes"
+        return None
+
+
+def total(parts: Sequence[Spent]) -> Spent:
+    """The sum of all parts, as one stage called "total"."""
+    return Spent(
+        stage="total",
+        calls=sum(part.calls for part in parts),
+        tokens_in=sum(part.tokens_in for part in parts),
+        tokens_out=sum(part.tokens_out for part in parts),
+        train_tokens=sum(part.train_tokens for part in parts),
+        seconds=sum(part.seconds for part in parts),
+        money=sum(part.money for part in parts),
+    )

@@ -1,0 +1,162 @@
+"""What the terminal shows: the plan before a decision, and the verdict after it.
+
+Text from data, models and tasks is put into `rich.text.Text`, never into markup, and hidden
+characters are made visible, so that no answer can style, erase or forge the terminal's lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from trimtab.report import values, view
+from trimtab.task.spec import Budget
+from trimtab.types import Decision, Gate, Money, Spent, Status
+
+STATUS: dict[Status, tuple[str, str]] = {
+    "pass": ("✓ pass", "green"),
+    "fail": ("✗ fail", "bold red"),
+    "unknown": ("? unknown", "yellow"),
+}
+
+
+def show_decision(decision: Decision, console: Console, report: Path) -> None:
+    """Print the verdict, both arms, the gates, the money in a line, and where the report is."""
+    console.print(_verdict(decision))
+    if decision.prompt is None and decision.fine_tune is None:
+        why = view.why_missing(decision, "prompt")
+        console.print(_text(f"No variant was scored on the sealed test: {why}."))
+    else:
+        console.print(_arms(decision))
+    if decision.verdict.gates:
+        console.print(_gates(decision.verdict.gates))
+    console.print(_text(_money(decision.money)))
+    console.print(_text(f"Report: {report}"), soft_wrap=True)
+
+
+def show_plan(planned: Sequence[Spent], budget: Budget, currency: str, console: Console) -> None:
+    """Print what each stage is to use, with the total against the hard budget."""
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        title=_text("The plan"),
+        title_justify="left",
+    )
+    table.add_column("Stage", overflow="fold")
+    table.add_column("Arm", no_wrap=True)
+    for heading in ("Calls", "Tokens in", "Tokens out", "Train tokens", "Time", "Money"):
+        table.add_column(heading, justify="right")
+    for stage in planned:
+        table.add_row(*_plan_row(stage, currency))
+    table.add_section()
+    total = view.total(planned)
+    table.add_row(*_plan_row(total, currency), style="bold")
+    table.add_row(
+        "Hard limit",
+        "",
+        values.count(budget.calls),
+        "",
+        "",
+        "",
+        values.seconds(60 * budget.minutes),
+        _text(values.money(budget.money, currency)),
+    )
+    console.print(table)
+    beyond = _beyond(total, budget, currency)
+    if beyond:
+        console.print(_text(f"The plan exceeds the budget: {'; '.join(beyond)}.", "bold"))
+
+
+def _verdict(decision: Decision) -> Panel:
+    verdict = decision.verdict
+    body = Text()
+    body.append(view.VERDICT_NAMES[verdict.word], style="bold")
+    body.append("\n")
+    body.append(_text(verdict.headline))
+    for reason in verdict.reasons:
+        body.append(_text(f"\n· {reason}"))
+    if decision.stopped_by is not None:
+        body.append(_text(f"\nStopped early; the budget was spent: {decision.stopped_by}.", "bold"))
+    title = _text(f"{decision.task}: prompt or fine-tune?")
+    return Panel(body, title=title, title_align="left", padding=(1, 2))
+
+
+def _arms(decision: Decision) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("On the test", *view.ARM_NAMES.values(), "Goal"):
+        table.add_column(heading, overflow="fold")
+    for row in view.arm_rows(decision):
+        table.add_row(*map(_text, (row.label, row.prompt, row.fine_tune, row.goal)))
+    table.add_section()
+    comparison = decision.comparison
+    if comparison is not None:
+        difference = values.interval(comparison.difference, signed=True)
+        told = f"{difference}, {values.p_value(comparison.p_value)}"
+        table.add_row("Difference", "", _text(told), "")
+    return table
+
+
+def _gates(gates: Sequence[Gate]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("Status", no_wrap=True)
+    table.add_column("Gate (* required for a fine-tune)", overflow="fold", ratio=1)
+    table.add_column("Evidence", overflow="fold", ratio=2)
+    for gate in gates:
+        label, style = STATUS[gate.status]
+        name = f"{gate.name}{' *' if gate.blocks else ''}"
+        settle = f" To settle it: {gate.settle}" if gate.settle else ""
+        table.add_row(Text(label, style), _text(name), _text(gate.evidence + settle))
+    return table
+
+
+def _money(money: Money | None) -> str:
+    if money is None:
+        return "Money: unknown; it needs the cost per call of both arms, and the calls a month."
+    prompt = values.money(1000 * money.prompt_per_call, money.currency)
+    tune = values.money(1000 * money.tune_per_call, money.currency)
+    even = (
+        "the fine-tune never pays at these costs"
+        if money.break_even_calls is None
+        else f"break-even at {values.count(money.break_even_calls)} calls a month"
+    )
+    return (
+        f"Money: 1,000 calls cost {prompt} with the prompt and {tune} with the fine-tune; {even}; "
+        f"{values.percent(money.p_pays)} likely to pay at {values.count(money.calls_per_month)}."
+    )
+
+
+def _plan_row(stage: Spent, currency: str) -> list[RenderableType]:
+    return [
+        _text(stage.stage),
+        stage.arm or "",
+        values.count(stage.calls),
+        values.count(stage.tokens_in),
+        values.count(stage.tokens_out),
+        values.count(stage.train_tokens),
+        values.seconds(stage.seconds),
+        _text(values.money(stage.money, currency)),
+    ]
+
+
+def _beyond(total: Spent, budget: Budget, currency: str) -> list[str]:
+    """The limits that the plan would break, in words."""
+    found = []
+    if total.calls > budget.calls:
+        found.append(f"{values.count(total.calls)} calls of {values.count(budget.calls)}")
+    if total.seconds > 60 * budget.minutes:
+        limit = values.seconds(60 * budget.minutes)
+        found.append(f"{values.seconds(total.seconds)} of {limit}")
+    if total.money > budget.money:
+        limit = values.money(budget.money, currency)
+        found.append(f"{values.money(total.money, currency)} of {limit}")
+    return found
+
+
+def _text(content: str, style: str = "") -> Text:
+    return Text(values.visible(content), style)

@@ -1,0 +1,274 @@
+"""What the report and the console both show: a decision's numbers as labelled rows of text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from trimtab.report import values
+from trimtab.task.spec import Budget
+from trimtab.types import Arm, Case, Decision, Finding, Spent, Variant, VariantScore, Word
+
+ARM_NAMES: dict[Arm, str] = {"prompt": "Best prompt", "fine-tune": "Fine-tune"}
+VERDICT_NAMES: dict[Word, str] = {
+    "prompt": "Prompt",
+    "fine-tune": "Fine-tune",
+    "collect-data": "Collect data",
+    "inconclusive": "Inconclusive",
+}
+ADVICE: dict[Word, str] = {
+    "prompt": "Use the best prompt; do not fine-tune.",
+    "fine-tune": "Use the fine-tuned model.",
+    "collect-data": "Collect more labelled examples, then decide again.",
+    "inconclusive": "The evidence cannot tell yet.",
+}
+
+
+@dataclass(frozen=True)
+class ArmRow:
+    """One measured property of both finalists, and its goal where the team set one."""
+
+    label: str
+    prompt: str
+    fine_tune: str
+    goal: str = ""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A variant's dev score with its place by estimate; `finalist` met the sealed test."""
+
+    rank: int
+    score: VariantScore
+    finalist: bool
+
+
+@dataclass(frozen=True)
+class Use:
+    """What one stage planned and used; None where it was not planned, or did not run."""
+
+    stage: str
+    arm: Arm | None
+    planned: Spent | None
+    spent: Spent | None
+    is_total: bool = False
+
+
+@dataclass(frozen=True)
+class Wins:
+    """Test rows on which one arm scored higher, widest gap first."""
+
+    arm: Arm
+    shown: tuple[Case, ...]
+    total: int
+
+
+def currency(decision: Decision) -> str:
+    """The task's currency; empty where neither the money nor the settings name it."""
+    if decision.money is not None:
+        return decision.money.currency
+    named = decision.settings.get("currency")
+    return named if isinstance(named, str) else ""
+
+
+def why_missing(decision: Decision, arm: Arm) -> str:
+    """Why an arm has no test score, as far as the decision itself says."""
+    if decision.stopped_by is not None:
+        return f"the budget was spent first ({decision.stopped_by})"
+    if not any(variant.arm == arm for variant in decision.variants):
+        return "no such variant was built"
+    return "it did not reach the test"
+
+
+def arm_rows(decision: Decision) -> list[ArmRow]:
+    """Both finalists on the test rows, property by property."""
+    unit = currency(decision)
+    others = _other_metrics(decision)
+    goal = decision.goals.get
+    rows = [
+        _row(decision, "Variant", lambda s: s.name),
+        _row(
+            decision,
+            f"Quality ({decision.metric})",
+            lambda s: values.interval(s.quality),
+            _goal("≥", goal("quality"), values.score),
+        ),
+        *(_metric_row(decision, name) for name in others),
+        _row(
+            decision,
+            "Valid format",
+            lambda s: values.interval(s.validity),
+            _goal("≥", goal("validity"), values.score),
+        ),
+        _row(decision, "Same answer when repeated", lambda s: values.interval(s.agreement)),
+        _row(decision, "Prompt tokens", lambda s: values.tokens(s.prompt_tokens)),
+        _row(decision, "Tokens in", lambda s: values.tokens(s.tokens_in)),
+        _row(decision, "of these, cached", lambda s: values.tokens(s.tokens_cached)),
+        _row(decision, "Tokens out", lambda s: values.tokens(s.tokens_out)),
+        _row(decision, "Latency, median", lambda s: _latency(s, "p50")),
+        _row(
+            decision,
+            "Latency, 95th percentile",
+            lambda s: _latency(s, "p95"),
+            _goal("≤", goal("p95_latency_seconds"), values.seconds),
+        ),
+        _row(
+            decision,
+            "Cost of 1,000 calls",
+            lambda s: values.money(s.money_per_1000, unit),
+            _goal("≤", goal("money_per_1000_calls"), lambda m: values.money(m, unit)),
+        ),
+        _row(decision, "Failed calls", lambda s: f"{s.failures:,} of {s.n:,}"),
+    ]
+    return rows
+
+
+def ranked(decision: Decision) -> list[Ranked]:
+    """All variants on dev, best first; those without an estimate come last."""
+    finalists = {s.variant for s in (decision.prompt, decision.fine_tune) if s is not None}
+    ordered = sorted(decision.dev_scores, key=_by_quality)
+    return [Ranked(i, s, s.variant in finalists) for i, s in enumerate(ordered, start=1)]
+
+
+def wins(decision: Decision, arm: Arm, most: int) -> Wins:
+    """The rows that `arm` answers better, at most `most` of them."""
+    gaps = [(gap, case) for case in decision.cases if (gap := _gap(case, arm)) > 0]
+    gaps.sort(key=lambda pair: (-pair[0], pair[1].example))
+    return Wins(arm, tuple(case for _, case in gaps[:most]), len(gaps))
+
+
+def unjudged(decision: Decision) -> int:
+    """Saved examples on which one arm has no score, because its call failed."""
+    return sum(case.prompt_score is None or case.tune_score is None for case in decision.cases)
+
+
+def uses(planned: Sequence[Spent], spent: Sequence[Spent]) -> list[Use]:
+    """Plan and use side by side, one row for each stage and arm, in order of appearance."""
+    plan, used = _by_stage(planned), _by_stage(spent)
+    return [
+        Use(stage, arm, plan.get((stage, arm)), used.get((stage, arm)))
+        for stage, arm in dict.fromkeys((*plan, *used))
+    ]
+
+
+def with_totals(rows: Sequence[Use]) -> list[Use]:
+    """`rows`, then the sum of each arm's stages, then of all."""
+    groups: tuple[tuple[str, Arm | None], ...] = (
+        ("Prompt arm", "prompt"),
+        ("Fine-tune arm", "fine-tune"),
+        ("Total", None),
+    )
+    totals = []
+    for name, arm in groups:
+        members = [row for row in rows if arm is None or row.arm == arm]
+        planned = [row.planned for row in members if row.planned is not None]
+        spent = [row.spent for row in members if row.spent is not None]
+        if members:
+            totals.append(
+                Use(
+                    name,
+                    arm,
+                    total(planned, name, arm) if planned else None,
+                    total(spent, name, arm) if spent else None,
+                    is_total=True,
+                )
+            )
+    return [*rows, *totals]
+
+
+def total(stages: Sequence[Spent], name: str = "Total", arm: Arm | None = None) -> Spent:
+    """The sum of `stages` under a new name."""
+    return Spent(
+        stage=name,
+        arm=arm,
+        calls=sum(s.calls for s in stages),
+        tokens_in=sum(s.tokens_in for s in stages),
+        tokens_out=sum(s.tokens_out for s in stages),
+        train_tokens=sum(s.train_tokens for s in stages),
+        seconds=sum(s.seconds for s in stages),
+        money=sum(s.money for s in stages),
+    )
+
+
+def budget(decision: Decision) -> Budget | None:
+    """The hard limits of the run; None where the settings do not hold them."""
+    limits = decision.settings.get("budget")
+    return Budget.model_validate(limits) if isinstance(limits, dict) else None
+
+
+def findings(decision: Decision) -> list[Finding]:
+    """Audit findings, the gravest first."""
+    order = {"stop": 0, "warn": 1, "info": 2}
+    return sorted(decision.audit, key=lambda finding: order[finding.severity])
+
+
+def boundaries(decision: Decision) -> list[str]:
+    """Every boundary at which a finalist's call failed."""
+    arms = [arm for arm in (decision.prompt, decision.fine_tune) if arm is not None]
+    return sorted({boundary for arm in arms for boundary in arm.failure_boundaries})
+
+
+def winner(decision: Decision) -> Variant | None:
+    """The variant to use now; None where none could be measured."""
+    found = (v for v in decision.variants if v.id == decision.verdict.winner)
+    return next(found, None)
+
+
+def interval_note(decision: Decision) -> str:
+    """How the intervals of the finalists' scores were made; empty where there are none."""
+    methods: dict[str, None] = {}
+    for arm in (decision.prompt, decision.fine_tune):
+        if arm is not None:
+            for it in (arm.quality, *arm.metrics.values(), arm.validity):
+                methods[f"{100 * it.level:.0f}{values.SPACE}% {it.method}"] = None
+    return "; ".join(methods)
+
+
+def _row(
+    decision: Decision, label: str, tell: Callable[[VariantScore], str], goal: str = ""
+) -> ArmRow:
+    def cell(score: VariantScore | None) -> str:
+        return values.UNMEASURED if score is None else tell(score)
+
+    return ArmRow(label, cell(decision.prompt), cell(decision.fine_tune), goal)
+
+
+def _metric_row(decision: Decision, name: str) -> ArmRow:
+    return _row(decision, name, lambda s: values.interval(s.metrics.get(name)))
+
+
+def _other_metrics(decision: Decision) -> list[str]:
+    arms = [arm for arm in (decision.prompt, decision.fine_tune) if arm is not None]
+    names = dict.fromkeys(name for arm in arms for name in arm.metrics)
+    return [name for name in names if name != decision.metric]
+
+
+def _goal(relation: str, value: float | None, form: Callable[[float | None], str]) -> str:
+    return "" if value is None else f"{relation}{values.SPACE}{form(value)}"
+
+
+def _latency(score: VariantScore, which: str) -> str:
+    if score.latency is None:
+        return values.UNMEASURED
+    return values.seconds(getattr(score.latency, which))
+
+
+def _by_quality(score: VariantScore) -> tuple[bool, float, str]:
+    estimate = score.quality.estimate
+    return (estimate is None, 0.0 if estimate is None else -estimate, score.name)
+
+
+def _gap(case: Case, arm: Arm) -> float:
+    if case.prompt_score is None or case.tune_score is None:
+        return 0.0
+    gap = case.tune_score - case.prompt_score
+    return gap if arm == "fine-tune" else -gap
+
+
+def _by_stage(stages: Sequence[Spent]) -> dict[tuple[str, Arm | None], Spent]:
+    summed: dict[tuple[str, Arm | None], Spent] = {}
+    for stage in stages:
+        key = (stage.stage, stage.arm)
+        before = (summed[key],) if key in summed else ()
+        summed[key] = total((*before, stage), *key)
+    return summed

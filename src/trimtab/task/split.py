@@ -1,0 +1,161 @@
+"""Train, dev and a sealed test: parted by content, so that nothing near-equal is on both sides."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from trimtab.errors import DataError, DiskFull
+from trimtab.task.data import dataset_hash
+from trimtab.task.near import DisjointSets
+from trimtab.types import Example, content_hash
+
+MIN_TRAIN = 20
+"""Fewer rows can neither be shown as varied demonstrations nor trained on."""
+
+FILLED = 0.9
+"""A split that large groups leave below this share of its size is refused, not quietly smaller."""
+
+
+class SealedTest:
+    """The test rows, reachable only through `open`, which leaves a line in the run's log."""
+
+    __slots__ = ("_rows",)
+
+    def __init__(self, rows: Iterable[Example]) -> None:
+        self._rows = tuple(rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __repr__(self) -> str:
+        return f"SealedTest({len(self)} rows)"
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(row.id for row in self._rows)
+
+    def open(self, log: Path, reason: str) -> tuple[Example, ...]:
+        """The rows, once the opening is on disk as one JSON line of `log`.
+
+        Raises:
+            DiskFull: the opening could not be logged, so the seal stays closed.
+        """
+        line = json.dumps(
+            {
+                "time": datetime.now(UTC).isoformat(timespec="seconds"),
+                "reason": reason,
+                "content": dataset_hash(self._rows),
+                "rows": len(self),
+            },
+            ensure_ascii=False,
+        )
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with log.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise DiskFull(f"{log}: no space to log the opening of the test rows") from error
+            raise
+        return self._rows
+
+
+@dataclass(frozen=True)
+class Split:
+    """Disjoint rows of one dataset. Any prefix of `train` is a sample of it."""
+
+    train: tuple[Example, ...]
+    dev: tuple[Example, ...]
+    test: SealedTest
+
+    def __repr__(self) -> str:
+        return f"Split(train={len(self.train)}, dev={len(self.dev)}, test={len(self.test)})"
+
+
+def make_split(
+    examples: Sequence[Example],
+    *,
+    dev: int | None,
+    test: int | None,
+    seed: int,
+    clusters: Sequence[int],
+) -> Split:
+    """Part the distinct rows into train, dev and test.
+
+    Rows of one group, of one near-duplicate cluster (`clusters`, one number a row), and of any
+    chain of these, stay together. Such units are taken in the order of their seeded content hash,
+    which the order of the file does not change: first into test, then into dev, as far as they fit
+    whole; all others train. Units too large for the room left thus train, so where groups are
+    large the test leans to small ones. Of exact copies only the first is used.
+
+    Args:
+        dev: rows for dev; by default a tenth of the distinct rows, at least 20, at most 100.
+        test: rows for test; by default a fifth of the distinct rows, at least 30, at most 300.
+
+    Raises:
+        DataError: too few rows, or groups too large to fill a split.
+    """
+    units = _units(examples, clusters)
+    total = sum(map(len, units))
+    test = min(max(total // 5, 30), 300) if test is None else test
+    dev = min(max(total // 10, 20), 100) if dev is None else dev
+    needed = test + dev + MIN_TRAIN
+    if total < needed:
+        raise DataError(
+            f"{total} distinct rows are too few: {needed} are needed ({test} test, {dev} dev and "
+            f"at least {MIN_TRAIN} train); add rows, or set smaller data.test and data.dev"
+        )
+    ordered = sorted(
+        units, key=lambda unit: content_hash(str(seed), *(row.id for row in unit), length=64)
+    )
+    test_rows, ordered = _fill("test", test, ordered)
+    dev_rows, ordered = _fill("dev", dev, ordered)
+    train_rows = [row for unit in ordered for row in unit]
+    if len(train_rows) < MIN_TRAIN:
+        raise DataError(f"only {len(train_rows)} rows are left to train; {MIN_TRAIN} are needed")
+    return Split(tuple(train_rows), tuple(dev_rows), SealedTest(test_rows))
+
+
+def _units(examples: Sequence[Example], clusters: Sequence[int]) -> list[list[Example]]:
+    """Distinct rows, parted into lists that must stay together; rows in a list sorted by id."""
+    sets = DisjointSets(len(examples))
+    first: dict[tuple[str, str | int], int] = {}
+    for i, (row, cluster) in enumerate(zip(examples, clusters, strict=True)):
+        keys: list[tuple[str, str | int]] = [("cluster", cluster), ("copy", row.id)]
+        if row.group is not None:
+            keys.append(("group", row.group))
+        for key in keys:
+            sets.join(first.setdefault(key, i), i)
+    units: dict[int, dict[str, Example]] = {}
+    for i, row in enumerate(examples):
+        units.setdefault(sets.find(i), {}).setdefault(row.id, row)
+    return [sorted(unit.values(), key=lambda row: row.id) for unit in units.values()]
+
+
+def _fill(
+    name: str, size: int, units: list[list[Example]]
+) -> tuple[list[Example], list[list[Example]]]:
+    """Rows of the first units that fit whole into `size`, and the units left."""
+    taken: list[Example] = []
+    left: list[list[Example]] = []
+    for unit in units:
+        if len(taken) + len(unit) <= size:
+            taken += unit
+        else:
+            left.append(unit)
+    if len(taken) < FILLED * size:
+        largest = max(map(len, left))
+        raise DataError(
+            f"only {len(taken)} of {size} {name} rows can be filled: rows that share a group or "
+            f"are near duplicates must stay together, and the largest such set holds {largest}; "
+            "use finer groups, or add rows"
+        )
+    return taken, left

@@ -1,0 +1,156 @@
+"""The fine-tune arm: a learning-rate sweep on dev, then nested training sizes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trimtab.engine.local.engine import LocalEngine
+from trimtab.errors import BudgetSpent
+from trimtab.prompt.variants import tuned, tuned_prompt
+from trimtab.store.files import append, read_nouns
+from trimtab.task.spec import Task
+from trimtab.tune.lora import ADAPTER_FILE, Epoch, TrainSettings, train
+from trimtab.tune.rows import TrainingRow, encode
+from trimtab.types import Adapter, CurvePoint, Example, Interval, Noun, Variant, VariantScore
+
+_UNMEASURED = Interval(estimate=None, low=None, high=None, n=0, method="not measured")
+
+
+class Trained(Noun):
+    """One finished training: its point on the curve and the variant of its best epoch."""
+
+    point: CurvePoint
+    variant: Variant
+
+
+@dataclass(frozen=True)
+class TuneArm:
+    """What the arm needs: `evaluate` scores a variant on dev; `on_tokens` hears of each training
+    step and raises `BudgetSpent` when the arm's share is used up."""
+
+    engine: LocalEngine
+    task: Task
+    folder: Path
+    """The run's adapter folder."""
+    max_tokens: int
+    evaluate: Callable[[Variant], VariantScore]
+    on_tokens: Callable[[int], None]
+
+    def run(
+        self, train_rows: Sequence[Example], dev: Sequence[Example], sizes: Sequence[int]
+    ) -> tuple[list[CurvePoint], list[Trained]]:
+        """Sweep the learning rate, then train every size, smallest first.
+
+        `train_rows` are in nesting order: a size is a prefix of them. What the run already holds
+        is not trained again. A spent budget ends the arm early with the sizes that are finished.
+
+        Returns the points of the sweep (dev loss only) and the trained sizes.
+        """
+        prompt = tuned_prompt(self.task)
+        rows = encode(self.engine.template, prompt, train_rows[: max(sizes)])
+        dev_rows = encode(self.engine.template, prompt, dev)
+        finished = {trained.point.rows: trained for trained in read_nouns(self._log, Trained)}
+        sweep: list[CurvePoint] = []
+        trained: list[Trained] = []
+        try:
+            sweep = self._sweep(rows[: sizes[0]], dev_rows)
+            rate = min(sweep, key=lambda point: point.dev_loss).learning_rate
+            for size in sizes:
+                if size not in finished:
+                    finished[size] = self._train_size(rows[:size], dev_rows, rate)
+                    append(self._log, [finished[size]])
+                self._prune(finished[size])
+                trained.append(finished[size])
+        except BudgetSpent:
+            pass  # the meter remembers it, and the verdict says so
+        return sweep, trained
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "trained.jsonl"
+
+    def _sweep(self, rows: Sequence[TrainingRow], dev: Sequence[TrainingRow]) -> list[CurvePoint]:
+        """Each learning rate at its best epoch by dev loss, on the smallest size."""
+        return [
+            self._point(
+                rows,
+                rate,
+                epochs := self._epochs(rows, dev, rate),
+                min(epochs, key=lambda epoch: epoch.dev_loss),
+            )
+            for rate in self.task.search.learning_rates
+        ]
+
+    def _train_size(
+        self, rows: Sequence[TrainingRow], dev: Sequence[TrainingRow], rate: float
+    ) -> Trained:
+        """Train one size; its best epoch is the one with the best dev quality."""
+        epochs = self._epochs(rows, dev, rate)
+        candidates = []
+        for epoch in epochs:
+            variant = self._variant(epoch, len(rows), rate)
+            quality = self.evaluate(variant).quality
+            candidates.append((quality.estimate or 0.0, epoch, variant, quality))
+        _, best, variant, quality = max(candidates, key=lambda each: each[0])
+        point = self._point(rows, rate, epochs, best, quality, variant.id)
+        return Trained(point=point, variant=variant)
+
+    def _point(  # noqa: PLR0913 - one value for each field of the point
+        self,
+        rows: Sequence[TrainingRow],
+        rate: float,
+        epochs: Sequence[Epoch],
+        best: Epoch,
+        quality: Interval = _UNMEASURED,
+        variant: str = "",
+    ) -> CurvePoint:
+        return CurvePoint(
+            rows=len(rows),
+            seed=self.task.seed,
+            learning_rate=rate,
+            epoch=best.number,
+            epochs=len(epochs),
+            train_tokens=sum(epoch.tokens for epoch in epochs),
+            seconds=sum(epoch.seconds for epoch in epochs),
+            dev_loss=best.dev_loss,
+            dev_quality=quality,
+            variant=variant,
+            sweep=not variant,
+        )
+
+    def _epochs(
+        self, rows: Sequence[TrainingRow], dev: Sequence[TrainingRow], rate: float
+    ) -> list[Epoch]:
+        search = self.task.search
+        settings = TrainSettings(
+            learning_rate=rate,
+            epochs=search.epochs,
+            rank=search.rank,
+            batch_size=search.batch_size,
+            seed=self.task.seed,
+        )
+        folder = self.folder / f"{len(rows)}-rows-{rate:g}"
+        return list(train(self.engine, rows, dev, settings, folder, self.on_tokens))
+
+    def _variant(self, epoch: Epoch, rows: int, rate: float) -> Variant:
+        weights = epoch.adapter / ADAPTER_FILE
+        adapter = Adapter(
+            path=str(epoch.adapter.relative_to(self.folder.parent)),
+            sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
+            rows=rows,
+            epoch=epoch.number,
+            learning_rate=rate,
+            seed=self.task.seed,
+        )
+        return tuned(self.task, self.engine.model_id, adapter, self.max_tokens)
+
+    def _prune(self, trained: Trained) -> None:
+        """Delete the weights of this size's other epochs and rates; their figures stay."""
+        assert trained.variant.adapter is not None
+        kept = self.folder.parent / trained.variant.adapter.path
+        for weights in self.folder.glob(f"{trained.point.rows}-rows-*/*/*.safetensors"):
+            if weights.parent != kept or weights.name != ADAPTER_FILE:
+                weights.unlink()
