@@ -1,14 +1,14 @@
 """Every error that Trimtab raises on purpose.
 
-    TrimtabError                  exit code 1: something went wrong that is not the input's fault
-    ├── InputError                exit code 2: what the user gave cannot be used; says where and what to do
-    │   ├── TaskError             the task file
-    │   ├── DataError             the data files
-    │   ├── ModelError            a model that does not exist, or whose files are not what they should be
-    │   └── RunError              a run directory that cannot be used: other version, other task, damaged
-    ├── EngineUnavailable         exit code 2: an endpoint that is down, or answers something else
-    ├── BudgetSpent               internal: a hard budget was reached; the pipeline decides from what it has
-    └── DiskFull                  exit code 2: nothing more can be written; what was written is whole
+TrimtabError                  exit code 1: something went wrong that is not the input's fault
+├── InputError                exit code 2: what the user gave cannot be used; where, and what to do
+│   ├── TaskError             the task file
+│   ├── DataError             the data files
+│   ├── ModelError            a model that does not exist, or is not what it should be
+│   └── RunError              a run directory of another version or model, in use, or damaged
+├── EngineUnavailable         exit code 2: an endpoint that is down, or answers something else
+├── BudgetSpent               internal: a hard budget ended a stage; what is there decides
+└── DiskFull                  exit code 2: nothing more can be written; what was written is whole
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Simulated coverage: a nominal 95 % interval must hold the truth 93 to 97 times in 100.
+"""Simulated coverage: a nominal 95% interval must hold the truth 93 to 97 times in 100.
 
 2,000 to 4,000 samples a cell keep the Monte-Carlo error (one standard error) at 0.5 points or less.
 """
@@ -16,14 +16,14 @@ MANY = 2_000_000
 
 
 def f1_like(shape, rng):
-    """Scores with 15 % zeros, 30 % ones and a skewed rest."""
+    """Scores with 15% zeros, 30% ones and a skewed rest."""
     part = rng.random(shape)
     middle = rng.beta(4, 1.5, shape)
     return np.where(part < 0.15, 0.0, np.where(part < 0.45, 1.0, middle))
 
 
 def mostly_right(shape, rng):
-    """Scores with 3 % zeros, 77 % ones and a skewed rest."""
+    """Scores with 3% zeros, 77% ones and a skewed rest."""
     part = rng.random(shape)
     middle = rng.beta(5, 1.5, shape)
     return np.where(part < 0.03, 0.0, np.where(part < 0.8, 1.0, middle))
@@ -77,17 +77,19 @@ def test_differences_with_few_changes_never_claim_too_much(departing, n):
     assert np.mean((low <= truth) & (truth <= high)) >= 0.93
 
 
-@pytest.mark.parametrize(("n", "worst"), [(60, 0.83), (300, 0.83)])
-def test_wilson_covers_exactly(n, worst):
-    """Exact binomial coverage: 95 % averaged over p; single p next to 0 or 1 fall to about 0.84."""
+@pytest.mark.parametrize("n", [60, 300])
+def test_wilson_covers_exactly(n):
+    """Exact binomial coverage: 95% on average over p, at least 93% for p in 0.1 to 0.9.
+
+    Within a fraction of 1 / n of 0 or 1 single p fall to 83.8%, as for every n.
+    """
     low, high = wilson_bounds(np.arange(n + 1) / n, n, 0.95)
-    rates = np.linspace(0.005, 0.995, 199)
+    rates = np.linspace(0.0005, 0.9995, 1_999)
     covers = (low <= rates[:, None]) & (rates[:, None] <= high)
     coverage = (covers * binom.pmf(np.arange(n + 1), n, rates[:, None])).sum(axis=1)
     assert 0.945 <= coverage.mean() <= 0.96
-    inner = (rates >= 0.1) & (rates <= 0.9)
-    assert coverage[inner].min() >= 0.925
-    assert coverage.min() >= worst
+    assert coverage[(rates >= 0.1) & (rates <= 0.9)].min() >= 0.93
+    assert 0.835 <= coverage.min() <= 0.85
 
 
 @pytest.mark.parametrize("n", [60, 300])

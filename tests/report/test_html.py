@@ -203,6 +203,11 @@ def test_never_breaking_even_is_said_in_words():
     assert "< 1 % likely to pay" in text
 
 
+def test_an_environment_value_that_is_not_known_is_said_so():
+    decision = decisions.complete().model_copy(update={"environment": {"gpu": None}})
+    assert "gpu unknown" in Page(render_html(decision)).text
+
+
 def test_one_arm_alone_is_reported():
     decision = decisions.complete().model_copy(
         update={"fine_tune": None, "comparison": None, "money": None, "cases": ()}

@@ -145,11 +145,16 @@ def test_a_fine_tune_that_never_pays_has_no_break_even_mark():
     assert "never pays" in root.find("desc").text
 
 
-def test_costs_of_nothing_are_drawn_on_a_linear_axis():
+@pytest.mark.parametrize("cost", [0.0, -3.0])
+def test_costs_without_a_logarithm_are_drawn_on_a_linear_axis(cost):
     decision = decisions.complete()
-    money = decision.money.model_copy(update={"curve": ((10.0, 0.0, 2.0), (100.0, 0.0, 2.0))})
+    money = decision.money.model_copy(update={"curve": ((10.0, cost, 2.0), (100.0, cost, 2.0))})
     root = tree(plots.break_even, decision.model_copy(update={"money": money}))
     assert "USD a month" in texts(root)
+    ticks = {e.text: float(e.get("y")) for e in root.iter("text") if e.get("class") == "tick"}
+    line = next(e for e in root.iter("path") if e.get("class") == "line prompt")
+    level = float(line.get("d").split()[1])
+    assert level == pytest.approx(ticks["0"] - 4, abs=0.2) if cost == 0 else level > ticks["0"]
 
 
 @given(

@@ -141,7 +141,7 @@ def test_any_curve_gives_ordered_rows_and_qualities_in_range(qualities, goal):
 
 @pytest.mark.parametrize("bent", [False, True])
 def test_bands_cover_what_happens_later(bent):
-    """95 % nominal, 150 curves a case (Monte-Carlo error about 2 points)."""
+    """95% nominal, 150 curves a case (Monte-Carlo error about 2 points)."""
     sizes = np.array([50.0, 100, 200, 400])
     at = np.array([800.0, 1_600, 3_200])
     rng = np.random.default_rng(5)

@@ -19,7 +19,7 @@ Codes = NDArray[np.intp]
 RESAMPLES = 2_000
 FEWEST_DEPARTURES = 10
 """Clusters that must depart from the most common value before a bootstrap is trusted: with fewer,
-its simulated coverage falls to 40-93 %, because most resamples hardly see them."""
+its simulated coverage falls to 40-93%, because most resamples hardly see them."""
 _CELLS_AT_ONCE = 2_000_000
 """Largest block of resamples x clusters held in memory."""
 

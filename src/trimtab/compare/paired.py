@@ -17,7 +17,7 @@ FLIPS = 10_000
 _LEVEL = 0.95
 _POWER = 0.80
 _REACH = z_value(_LEVEL) + z_value(2 * _POWER - 1)
-"""z.975 + z.80 = 2.80: how many standard errors a difference must be to be seen with 80 % power."""
+"""z.975 + z.80 = 2.80: how many standard errors a difference must be to be seen with 80% power."""
 
 
 def compare(
@@ -69,7 +69,7 @@ def compare(
 
 
 def rows_to_settle(comparison: Comparison, difference: float) -> int | None:
-    """Rows needed to see a true `difference` > 0 with 80 % power at the 5 % level.
+    """Rows needed to see a true `difference` > 0 with 80% power at the 5% level.
 
     Scales the measured spread: n (smallest detectable / difference)^2. None where that is unknown.
     """

@@ -24,7 +24,7 @@ from trimtab.types import (
 )
 
 
-def summarise(  # noqa: PLR0913 - keywords name what is measured apart
+def summarise(
     variant: Variant,
     split: SplitName,
     records: Sequence[Record],

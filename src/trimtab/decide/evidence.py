@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from trimtab.task.spec import Task
-from trimtab.types import Comparison, Finding, Forecast, Money, Status, VariantScore
+from trimtab.types import Comparison, Finding, Forecast, Interval, Money, Status, VariantScore
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,31 @@ class Evidence:
     first_seen: date | None = None
 
     @property
-    def measured_difference(self) -> tuple[float, float, float] | None:
-        """Estimate, low and high of fine-tune minus prompt; None unless all three are known."""
-        if self.comparison is None:
-            return None
-        found = self.comparison.difference
-        if found.estimate is None or found.low is None or found.high is None:
-            return None
-        return found.estimate, found.low, found.high
+    def measured_difference(self) -> Band | None:
+        """Fine-tune minus prompt on the test rows."""
+        return band(self.comparison.difference if self.comparison else None)
+
+
+Band = tuple[float, float, float]
+"""Estimate, low and high."""
+
+
+def band(interval: Interval | None) -> Band | None:
+    """The three numbers of an interval; None unless all are known."""
+    if interval is None:
+        return None
+    estimate, low, high = interval.estimate, interval.low, interval.high
+    if estimate is None or low is None or high is None:
+        return None
+    return estimate, low, high
+
+
+def against(goal: float, interval: Interval) -> Status:
+    """Whether the whole interval reaches `goal`, lies below it, or straddles it (unknown)."""
+    known = band(interval)
+    if known is None or known[1] < goal <= known[2]:
+        return "unknown"
+    return "pass" if known[1] >= goal else "fail"
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,18 @@
-"""What a fine-tune gains over the best prompt, as gates: quality, cost, latency, format, consistency.
+"""What a fine-tune gains over the best prompt, and what it must reach itself, as gates.
 
-Also what it must reach itself. See gates.py for what pass, fail and unknown mean.
+See gates.py for what pass, fail and unknown mean.
 """
 
 from __future__ import annotations
 
-from trimtab.decide.evidence import Evidence, constraint_checks, goal_checks, worst
+from trimtab.decide.evidence import (
+    Evidence,
+    against,
+    band,
+    constraint_checks,
+    goal_checks,
+    worst,
+)
 from trimtab.decide.thresholds import CHOICE, GUIDE, THRESHOLDS
 from trimtab.types import Gate, Interval, Status
 
@@ -24,7 +31,7 @@ def _quality(evidence: Evidence) -> Gate:
             status = "pass"
         elif high < least:
             status = "fail"
-        sentence = f"fine-tune minus prompt: {estimate:+.3f} (95 %: {low:+.3f} to {high:+.3f})"
+        sentence = f"fine-tune minus prompt: {estimate:+.3f} (95%: {low:+.3f} to {high:+.3f})"
     return Gate(
         name=QUALITY,
         question="Is the fine-tune better, by enough to matter?",
@@ -55,13 +62,14 @@ def _latency(evidence: Evidence) -> Gate:
 def _less(name: str, question: str, what: str, prompt: float | None, tune: float | None) -> Gate:
     """A gain where the fine-tune's figure is smaller by more than measuring and prices vary."""
     gain = THRESHOLDS.relative_gain
-    known = prompt is not None and tune is not None
+    status: Status = "unknown"
+    if prompt is not None and tune is not None:
+        status = "pass" if tune < (1 - gain) * prompt else "fail"
+    known = status != "unknown"
     return Gate(
         name=name,
         question=question,
-        status=("pass" if tune < (1 - gain) * prompt else "fail")
-        if prompt is not None and tune is not None
-        else "unknown",
+        status=status,
         evidence=f"{what}: prompt {_figure(prompt)}, fine-tune {_figure(tune)}",
         threshold=f"smaller by more than {gain:.0%}",
         source=CHOICE,
@@ -92,14 +100,10 @@ def _consistency(evidence: Evidence) -> Gate:
 def _higher(name: str, question: str, prompt: Interval | None, tune: Interval | None) -> Gate:
     """A gain where the fine-tune's interval lies wholly above the prompt's."""
     status: Status = "unknown"
-    if prompt and tune and None not in (prompt.low, prompt.high, tune.low, tune.high):
-        assert prompt.low is not None and prompt.high is not None
-        assert tune.low is not None and tune.high is not None
-        if tune.low > prompt.high:
-            status = "pass"
-        elif (tune.estimate or 0.0) <= (prompt.estimate or 0.0):
-            status = "fail"
-    measured = prompt is not None and tune is not None
+    old, new = band(prompt), band(tune)
+    if old and new:
+        status = "pass" if new[1] > old[2] else "fail" if new[0] <= old[0] else "unknown"
+    measured = old is not None and new is not None
     return Gate(
         name=name,
         question=question,
@@ -113,26 +117,19 @@ def _higher(name: str, question: str, prompt: Interval | None, tune: Interval | 
 
 
 def _bounds(interval: Interval | None) -> str:
-    if interval is None or interval.estimate is None:
-        return "not measured"
-    if interval.low is None or interval.high is None:
-        return f"{interval.estimate:.3f}"
-    return f"{interval.estimate:.3f} (95 %: {interval.low:.3f} to {interval.high:.3f})"
+    known = band(interval)
+    return f"{known[0]:.3f} (95%: {known[1]:.3f} to {known[2]:.3f})" if known else "not measured"
 
 
 def _goal_reached(evidence: Evidence) -> Gate:
-    """Does not block: a fine-tune that pays may win on its way to the goal; the headline says so."""
+    """Does not block: a fine-tune that pays may win on its way to the goal."""
     score = evidence.fine_tune
     status: Status = "unknown"
+    sentences: tuple[str, ...] = ()
     if score is not None:
         quality, validity = goal_checks(score, evidence.task)
-        high = score.quality.high
-        low = score.quality.low
-        if validity.status == "fail" or (high is not None and high < quality.limit):
-            status = "fail"
-        elif validity.status == "pass" and low is not None and low >= quality.limit:
-            status = "pass"
-    sentences = [c.sentence for c in goal_checks(score, evidence.task)] if score else []
+        status = worst((against(quality.limit, score.quality), validity.status))
+        sentences = (quality.sentence, validity.sentence)
     return Gate(
         name="goal-reached",
         question="Does the fine-tune itself reach the goals?",

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from trimtab.decide.evidence import Evidence, constraint_checks, goal_checks, worst
+from trimtab.decide.evidence import Evidence, against, constraint_checks, goal_checks, worst
 from trimtab.decide.gains import GAINS
 from trimtab.decide.thresholds import CHOICE, GUIDE, THRESHOLDS
 from trimtab.types import Gate, Status
+
+_INVERSE: dict[Status, Status] = {"pass": "fail", "fail": "pass", "unknown": "unknown"}
 
 
 def gates(evidence: Evidence) -> tuple[Gate, ...]:
@@ -45,12 +47,8 @@ def _prompting_exhausted(evidence: Evidence) -> Gate:
             *goal_checks(evidence.prompt, evidence.task),
             *constraint_checks(evidence.prompt, evidence.task),
         )
-        low, high = evidence.prompt.quality.low, evidence.prompt.quality.high
-        others_status = worst(check.status for check in others)
-        if others_status == "fail" or (high is not None and high < quality.limit):
-            status = "pass"
-        elif others_status == "pass" and low is not None and low >= quality.limit:
-            status = "fail"
+        reached = against(quality.limit, evidence.prompt.quality)
+        status = _INVERSE[worst((reached, *(check.status for check in others)))]
         sentences = [check.sentence for check in (quality, *others)]
     return Gate(
         name="prompting-exhausted",

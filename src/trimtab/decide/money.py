@@ -238,7 +238,8 @@ def _curve(terms: _Terms) -> tuple[tuple[float, float, float], ...]:
     The arm with the lower quality is charged the value of the right answers that it loses, so the
     lines cross at the break-even volume.
     """
-    of_interest = [v for v in (terms.calls, terms.break_even) if v] or [1.0]
+    volumes_known = (v for v in (terms.calls, terms.break_even) if v is not None)
+    of_interest = [max(1.0, v) for v in volumes_known]
     volumes = np.geomspace(min(of_interest) / 10, max(of_interest) * 10, _CURVE_POINTS)
     prompt = terms.prompt + max(0.0, terms.value * terms.difference)
     tune = terms.tune + max(0.0, -terms.value * terms.difference)

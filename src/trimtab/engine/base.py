@@ -15,7 +15,7 @@ class Engine(Protocol):
     """Names weights and numerics exactly; part of every cache key."""
 
     chunk_size: int
-    """How many requests to hand over at once; fixed, so that a resumed run forms the same batches."""
+    """How many requests to hand over at once; fixed, so that a resumed run forms equal batches."""
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion | Failed]]:
         """Answer all `requests` (any order), yielding (position, result) as results are final.

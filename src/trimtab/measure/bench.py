@@ -79,29 +79,19 @@ class Bench:
             for record in self.records(warm, split, examples, repeat)
         ]
 
-    def latencies(
-        self, variants: Sequence[Variant], examples: Sequence[Example]
-    ) -> dict[str, list[float]]:
-        """Seconds per call by variant id, one call at a time, the variants in turn.
-
-        Never from a cache. Failed calls have no latency and are left out.
-        """
-        paths = {v.id: self.run.folder / "records" / f"{v.id}-latency.jsonl" for v in variants}
-        done = {v: {r.example: r for r in read_records(path)} for v, path in paths.items()}
-        requests = {v.id: self._requests(v, examples, 0) for v in variants}
-        for index, example in enumerate(examples):
-            for variant in variants:
-                if example.id not in done[variant.id]:
-                    self.meter.check()
-                    answer = self.engine.time_call(requests[variant.id][index])
-                    record = self._record(variant, example, 0, answer, reused=False)
-                    append(paths[variant.id], [record])
-                    done[variant.id][example.id] = record
-                    self._book(answer, reused=False)
-        return {
-            v: [r.completion.latency_s for r in records.values() if r.completion and r.completion.latency_s]
-            for v, records in done.items()
-        }
+    def latency(self, variant: Variant, example: Example) -> float | None:
+        """Seconds that one call takes alone, never from a cache; None where it failed."""
+        path = self.run.folder / "records" / f"{variant.id}-latency.jsonl"
+        done = {record.example: record for record in read_records(path)}
+        if example.id not in done:
+            self.meter.check()
+            (request,) = self._requests(variant, [example], 0)
+            answer = self.engine.time_call(request)
+            done[example.id] = self._record(variant, example, 0, answer, reused=False)
+            append(path, [done[example.id]])
+            self._book(answer, reused=False)
+        completion = done[example.id].completion
+        return completion.latency_s if completion else None
 
     def _requests(
         self, variant: Variant, examples: Sequence[Example], repeat: int
@@ -154,10 +144,8 @@ class Bench:
         answer: Completion | Failed,
         reused: bool,
     ) -> Record:
-        if isinstance(answer, Failed):
-            completion, outcome = None, answer
-        else:
-            completion, outcome = answer, self._judge(answer.text, example)
+        completion = answer if isinstance(answer, Completion) else None
+        outcome = answer if isinstance(answer, Failed) else self._judge(answer.text, example)
         return Record(
             variant=variant.id,
             example=example.id,
@@ -195,7 +183,9 @@ def call_price(spec: ModelSpec, answer: Completion) -> float:
     cached_price = prices.input if prices.cached_input is None else prices.cached_input
     fresh = answer.tokens_in - answer.tokens_cached
     return (
-        fresh * prices.input + answer.tokens_cached * cached_price + answer.tokens_out * prices.output
+        fresh * prices.input
+        + answer.tokens_cached * cached_price
+        + answer.tokens_out * prices.output
     ) / 1e6
 
 

@@ -53,7 +53,9 @@ class Meter:
         """Which budget ended a stage early, in words."""
 
     @contextmanager
-    def stage(self, name: str, arm: Arm | None = None, seconds: float | None = None) -> Iterator[None]:
+    def stage(
+        self, name: str, arm: Arm | None = None, seconds: float | None = None
+    ) -> Iterator[None]:
         """Book all ticks inside to this stage, which may use `seconds` over all sittings."""
         self._stage = Spent(stage=name, arm=arm)
         self._stage_limit = seconds

@@ -114,4 +114,6 @@ def _finalize(value: object) -> object:
 
 
 def _plain(value: object) -> str:
+    if value is None:
+        return "unknown"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -10,6 +10,7 @@ runs/
     spent.jsonl          what each stage used, one Spent a line
     test_openings.jsonl  each opening of the sealed test
     adapters/            what the fine-tune arm trained
+    pool.jsonl           rows to retrieve demonstrations from, where the winner does that
     verdict.json         the Decision; with it, the run is finished
     report.html
 """
@@ -88,6 +89,11 @@ class Run:
     @property
     def adapters_path(self) -> Path:
         return self.folder / "adapters"
+
+    @property
+    def pool_path(self) -> Path:
+        """The rows that a winner with nearest demonstrations retrieves from."""
+        return self.folder / "pool.jsonl"
 
     @property
     def finished(self) -> bool:

@@ -1,4 +1,9 @@
-"""The fine-tune arm: a learning-rate sweep on dev, then nested training sizes."""
+"""The fine-tune arm: a learning-rate sweep on dev, then nested training sizes.
+
+Each size goes on from the best adapter of the size before, over all of its own rows, so that what
+a small size cost is not spent again. A point of the curve is what this recipe makes of so many
+rows; nothing it sees lies outside them.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +65,8 @@ class TuneArm:
             rate = min(sweep, key=lambda point: point.dev_loss).learning_rate
             for size in sizes:
                 if size not in finished:
-                    finished[size] = self._train_size(rows[:size], dev_rows, rate)
+                    start = self._adapter_folder(trained[-1]) if trained else None
+                    finished[size] = self._train_size(rows[:size], dev_rows, rate, start)
                     append(self._log, [finished[size]])
                 self._prune(finished[size])
                 trained.append(finished[size])
@@ -85,10 +91,14 @@ class TuneArm:
         ]
 
     def _train_size(
-        self, rows: Sequence[TrainingRow], dev: Sequence[TrainingRow], rate: float
+        self,
+        rows: Sequence[TrainingRow],
+        dev: Sequence[TrainingRow],
+        rate: float,
+        start: Path | None,
     ) -> Trained:
         """Train one size; its best epoch is the one with the best dev quality."""
-        epochs = self._epochs(rows, dev, rate)
+        epochs = self._epochs(rows, dev, rate, start)
         candidates = []
         for epoch in epochs:
             variant = self._variant(epoch, len(rows), rate)
@@ -98,7 +108,7 @@ class TuneArm:
         point = self._point(rows, rate, epochs, best, quality, variant.id)
         return Trained(point=point, variant=variant)
 
-    def _point(  # noqa: PLR0913 - one value for each field of the point
+    def _point(
         self,
         rows: Sequence[TrainingRow],
         rate: float,
@@ -122,7 +132,11 @@ class TuneArm:
         )
 
     def _epochs(
-        self, rows: Sequence[TrainingRow], dev: Sequence[TrainingRow], rate: float
+        self,
+        rows: Sequence[TrainingRow],
+        dev: Sequence[TrainingRow],
+        rate: float,
+        start: Path | None = None,
     ) -> list[Epoch]:
         search = self.task.search
         settings = TrainSettings(
@@ -133,7 +147,7 @@ class TuneArm:
             seed=self.task.seed,
         )
         folder = self.folder / f"{len(rows)}-rows-{rate:g}"
-        return list(train(self.engine, rows, dev, settings, folder, self.on_tokens))
+        return list(train(self.engine, rows, dev, settings, folder, self.on_tokens, start))
 
     def _variant(self, epoch: Epoch, rows: int, rate: float) -> Variant:
         weights = epoch.adapter / ADAPTER_FILE
@@ -147,10 +161,13 @@ class TuneArm:
         )
         return tuned(self.task, self.engine.model_id, adapter, self.max_tokens)
 
+    def _adapter_folder(self, trained: Trained) -> Path:
+        assert trained.variant.adapter is not None
+        return self.folder.parent / trained.variant.adapter.path
+
     def _prune(self, trained: Trained) -> None:
         """Delete the weights of this size's other epochs and rates; their figures stay."""
-        assert trained.variant.adapter is not None
-        kept = self.folder.parent / trained.variant.adapter.path
+        kept = self._adapter_folder(trained)
         for weights in self.folder.glob(f"{trained.point.rows}-rows-*/*/*.safetensors"):
             if weights.parent != kept or weights.name != ADAPTER_FILE:
                 weights.unlink()

@@ -16,7 +16,7 @@ _LOCALITY = 0.5
 """Weights grow with rows to this power: the end of the curve says most about what follows."""
 _BEND = 0.15
 """Relative error of the predicted gain at 2x, growing with the root of the doublings. Lets the
-curve depart from both forms; on real curves 0.15 brought coverage from 58-97 % to 85-98 %
+curve depart from both forms; on real curves 0.15 brought coverage from 58-97% to 85-98%
 (docs/statistics.md)."""
 _EXPONENTS = np.geomspace(0.02, 2.0, 48)
 

@@ -17,7 +17,7 @@ from trimtab.types import CurvePoint, Forecast
 FEWEST_SIZES = 3
 _TAILS = (0.025, 0.975)
 _WIDTH_95 = 2 * 1.959964
-"""Width of a 95 % interval in standard deviations."""
+"""Width of a 95% interval in standard deviations."""
 _SMALLEST_SD = 0.002
 """Keeps weights finite where a point's interval has nearly no width."""
 _GRID = 241
@@ -33,7 +33,7 @@ def forecast(
     *,
     labelled: int | None = None,
 ) -> Forecast:
-    """Rows at which the curve of `points` would reach quality `goal`, with a 95 % interval.
+    """Rows at which the curve of `points` would reach quality `goal`, with a 95% interval.
 
     Runs of the learning-rate sweep that were not chosen are left out; seeds of one size are
     averaged. `labelled` is how many training rows exist (by default the largest trained size);
@@ -129,7 +129,7 @@ def _statement(goal: float, largest: int, crossing: tuple[float, float, float], 
     if math.isinf(needed):
         sentence = (
             f"{goal:g} is not in reach: {limit} rows, as far as this curve can say, would give "
-            f"{end[0]:.2f} (95 %: {end[1]:.2f} to {end[2]:.2f})"
+            f"{end[0]:.2f} (95%: {end[1]:.2f} to {end[2]:.2f})"
         )
         return sentence if math.isinf(soonest) else f"{sentence}; at best {_about(soonest)} rows"
     if needed <= largest:
@@ -142,7 +142,7 @@ def _statement(goal: float, largest: int, crossing: tuple[float, float, float], 
         if math.isinf(latest)
         else _about(latest)
     )
-    return f"about {_about(needed)} rows (95 %: {_about(soonest)} to {until}) would reach {goal:g}"
+    return f"about {_about(needed)} rows (95%: {_about(soonest)} to {until}) would reach {goal:g}"
 
 
 def _about(rows: float) -> str:

@@ -73,9 +73,7 @@ def train(
     for number in range(1, settings.epochs + 1):
         target = folder / f"epoch-{number}"
         if not (target / _PROGRESS).exists():
-            _train_epoch(
-                engine, rows, dev, settings, number, previous or start, target, on_tokens
-            )
+            _train_epoch(engine, rows, dev, settings, number, previous or start, target, on_tokens)
             append(folder.parent / "epochs.jsonl", [{"epoch": f"{folder.name}/{number}"}])
         if previous is not None:
             (previous / _OPTIMISER).unlink(missing_ok=True)

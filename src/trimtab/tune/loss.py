@@ -21,7 +21,9 @@ def answer_loss(model: Any, rows: Sequence[TrainingRow]) -> tuple[torch.Tensor, 
     device = model.get_output_embeddings().weight.device
     width = max(map(len, rows))
     ids = torch.zeros(len(rows), width, dtype=torch.long)
-    row_index, positions, targets = [], [], []
+    row_index: list[int] = []
+    positions: list[int] = []
+    targets: list[int] = []
     for index, row in enumerate(rows):
         ids[index, : len(row)] = torch.tensor(row.prompt + row.answer)
         # The token before an answer token predicts it.

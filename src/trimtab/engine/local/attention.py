@@ -100,7 +100,7 @@ def shared_prefix_attention(
     kv: KeyValues | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """transformers' attention interface; query [rows, heads, new, head size] -> [rows, new, heads, size].
+    """transformers' attention interface: [rows, heads, new, size] -> [rows, new, heads, size].
 
     Without `kv` (training, scoring) it is plain causal attention over the batch.
     """
@@ -108,7 +108,9 @@ def shared_prefix_attention(
         start = kv.lengths[kv._writing]
         key, value = kv.write(module.layer_idx, key, value)
         if query.shape[2] == 1 or len(kv.prefix):
-            return _over_prefix_and_rows(module.layer_idx, query, key, value, kv, start, scaling), None
+            return _over_prefix_and_rows(
+                module.layer_idx, query, key, value, kv, start, scaling
+            ), None
     out = functional.scaled_dot_product_attention(
         query, key, value, is_causal=True, scale=scaling, enable_gqa=True
     )

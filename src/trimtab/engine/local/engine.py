@@ -53,17 +53,17 @@ class LocalEngine:
                 yield row.position, self._completion(row, prefix)
 
     def time_call(self, request: Request) -> Completion | Failed:
-        """One request alone. The shared prefix is warm, as it is for a server of this variant."""
-        prepared = self._prepare(0, request)
-        if isinstance(prepared, Failed):
-            return prepared
-        self._prefix(request.adapter, prepared[0])
+        """One request alone; adapter and shared prefix are in place, as in a server."""
+        warm = self._prepare(0, request)
+        if isinstance(warm, Failed):
+            return warm
+        self._prefix(request.adapter, warm[0])
         started = time.perf_counter()
-        shared, row = self._prepare(0, request)  # type: ignore[misc]  # it did not fail above
-        prefix = self._prefix(request.adapter, shared)
-        (ended,) = self._decoder.run([row], prefix)
-        completion = self._completion(ended, prefix)
-        return completion.model_copy(update={"latency_s": time.perf_counter() - started})
+        ((_, answer),) = self.generate([request])
+        seconds = time.perf_counter() - started
+        if isinstance(answer, Failed):
+            return answer
+        return answer.model_copy(update={"latency_s": seconds})
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
         return len(self.template.prompt(messages))

@@ -11,7 +11,7 @@ import torch
 from trimtab.errors import TaskError
 from trimtab.types import OutputContract
 
-_COMPACT_JSON = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
+_COMPACT_JSON: Any = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
 """The same form as canonical targets: demonstrations and constraint must not pull apart."""
 
 

@@ -27,7 +27,7 @@ class ChatTemplate:
         return self._encode(messages, add_generation_prompt=True)
 
     def shared(self, messages: Sequence[Message], count: int) -> list[int]:
-        """Leading token ids that every conversation starting with the first `count` messages has."""
+        """Leading token ids of every conversation that starts with the first `count` messages."""
         if count == 0:
             return []
         full = self.prompt(messages)
@@ -56,7 +56,9 @@ class ChatTemplate:
         answer = full[len(prompt) :]
         stop = self._tokenizer.eos_token_id
         if stop not in answer:
-            raise ModelError("the model's chat template does not close an answer with its end token")
+            raise ModelError(
+                "the model's chat template does not close an answer with its end token"
+            )
         return prompt, answer[: answer.index(stop) + 1]
 
     def text(self, ids: Sequence[int]) -> str:

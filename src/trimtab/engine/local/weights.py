@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +39,7 @@ def load(name: str, progress: Callable[[str], None]) -> LoadedModel:
     """
     import transformers
 
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    _quieten()
     source = resolve_model(name, progress)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = fastest_dtype(device)
@@ -61,16 +61,31 @@ def load(name: str, progress: Callable[[str], None]) -> LoadedModel:
             "or leave `model` out to use the default."
         ) from error
     _refuse_unsupported(name, model.config, tokenizer)
-    model.requires_grad_(False)
-    model.eval()
+    model = _frozen(model, device)
     return LoadedModel(
-        model=model.to(device),
+        model=model,
         tokenizer=tokenizer,
         model_id=f"{Path(name).name}@{_fingerprint(source)}/{str(dtype).removeprefix('torch.')}",
         device=device,
         max_context=int(model.config.max_position_embeddings),
         stop_tokens=_stop_tokens(model, tokenizer),
     )
+
+
+def _frozen(model: Any, device: torch.device) -> Any:
+    """The model on its device, for use and as the frozen base of adapters."""
+    return model.requires_grad_(False).eval().to(device)
+
+
+def _quieten() -> None:
+    """Progress and warnings of the libraries would tear Trimtab's own progress bar."""
+    import transformers
+
+    logging: Any = transformers.logging
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    warnings.filterwarnings("ignore", message="Could not find a config file", module="peft")
 
 
 def fastest_dtype(device: torch.device) -> torch.dtype:

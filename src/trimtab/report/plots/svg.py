@@ -85,8 +85,10 @@ def linear(values: Iterable[float], start: float, stop: float, *, step: float) -
 
 
 def from_zero(values: Iterable[float], start: float, stop: float) -> Scale:
-    """A linear scale from 0 to a little beyond the largest value."""
-    return Scale(0.0, 1.08 * max(values) or 1.0, start, stop)
+    """A linear scale that holds 0, with a little room beyond the extreme values."""
+    found = list(values)
+    low, high = 1.08 * min(0.0, *found), 1.08 * max(0.0, *found)
+    return Scale(low, high if high > low else low + 1, start, stop)
 
 
 def logarithmic(values: Iterable[float], start: float, stop: float) -> Scale:

@@ -1,0 +1,34 @@
+"""The command line: one small module a verb. Heavy parts are imported when a verb runs."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from trimtab.cli.decide import decide
+from trimtab.cli.init import init
+from trimtab.cli.plan import plan
+from trimtab.cli.predict import predict
+from trimtab.errors import TrimtabError
+
+app = typer.Typer(
+    help="Decides, with evidence, between prompting and fine-tuning a language model for a task.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for verb in (init, plan, decide, predict):
+    app.command()(verb)
+
+
+def main() -> None:
+    """Run the command line; an error that was foreseen is one clear message and its exit code."""
+    try:
+        app()
+    except TrimtabError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; the same command goes on from here\n")
+        sys.exit(130)

@@ -1,0 +1,5 @@
+"""`python -m trimtab.cli`."""
+
+from trimtab.cli import main
+
+main()

@@ -1,0 +1,27 @@
+"""`trimtab decide`: from a task to a verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def decide(
+    task: Annotated[Path, typer.Argument(help="The task folder, or its task.yaml.")],
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start a new run even if one is there.")
+    ] = False,
+) -> None:
+    """Measure both arms and decide. A run that was cut off goes on; a finished one is shown."""
+    from rich.console import Console
+
+    from trimtab import pipeline
+    from trimtab.cli.progress import ConsoleProgress
+    from trimtab.report.console import show_decision
+
+    console = Console()
+    with ConsoleProgress(console) as progress:
+        decided = pipeline.decide(task, progress, fresh)
+    show_decision(decided.decision, console, decided.folder / "report.html")

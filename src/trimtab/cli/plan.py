@@ -1,0 +1,29 @@
+"""`trimtab plan`: what `decide` will do and cost, before it does it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def plan(
+    task: Annotated[Path, typer.Argument(help="The task folder, or its task.yaml.")],
+) -> None:
+    """Print calls, tokens, time and money of each stage against the budget."""
+    from rich.console import Console
+
+    from trimtab import pipeline
+    from trimtab.cli.progress import ConsoleProgress
+    from trimtab.report.console import show_plan
+
+    console = Console()
+    with ConsoleProgress(console) as progress:
+        opened, planned = pipeline.plan(task, progress)
+    show_plan(planned.stages, opened.task.budget, opened.task.currency, console)
+    if planned.train_sizes:
+        sizes = ", ".join(f"{size:,}" for size in planned.train_sizes)
+        console.print(f"Training sizes: {sizes} rows, of {len(opened.split.train):,}.")
+    else:
+        console.print(f"No fine-tune: {planned.no_tuning}.", markup=False)

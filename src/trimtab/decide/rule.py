@@ -1,0 +1,253 @@
+"""The rule that turns evidence into one of four words. Written, and hashed, before any result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from trimtab.compare.paired import rows_to_settle
+from trimtab.decide.evidence import Evidence, meets_everything
+from trimtab.decide.gains import OTHER_GAINS, QUALITY
+from trimtab.decide.gates import gates, rows_required
+from trimtab.decide.thresholds import THRESHOLDS
+from trimtab.decide.wording import (
+    labels_headline,
+    needed,
+    reasons,
+    scores,
+    shortfalls,
+    would_change,
+)
+from trimtab.tune.curve_fit import MAX_REACH
+from trimtab.types import Gate, Verdict, Word, content_hash
+
+RULE = """\
+All scores are of the sealed test, the difference is fine-tune minus prompt on the same rows, and
+goals are compared with estimates. The first line that holds decides.
+
+1. inconclusive, if no comparison was measured: the best prompt is missing, or the fine-tune is
+   missing although one was asked for and there are {fewest_rows} rows to train on, or their
+   difference has no interval, or more than {failure_cap:.0%} of either's calls failed.
+2. prompt, if the best prompt meets every goal and constraint, unless the fine-tune shows a gain and
+   pays at the stated volume with a probability of {probability_of_paying:.0%}.
+3. fine-tune, if it shows a gain and every blocking gate passes. A gain is shown if the interval of
+   the difference lies above 0 and its estimate is at least the smallest difference that matters;
+   or if the interval lies above minus that difference and cost, latency (each by more than
+   {relative_gain:.0%}), format or consistency is better.
+4. collect-data, if no blocking gate fails but the amount of data, and either both arms miss the
+   goal of quality and the learning curve reaches it with more rows than there are, within
+   {max_reach} times its largest size; or the fine-tune shows a gain and only the amount of data
+   stands against it.
+5. inconclusive, if no blocking gate fails, and the interval of the difference cannot tell a gain
+   from none, or a gain is shown and a blocking gate is unknown, or the learning curve reaches the
+   goal with rows that exist and were not trained on.
+6. prompt otherwise, even where it misses the goal: no fine-tune beats it by enough to pay.
+
+The gates, and which of them block, are those of the report. Stable means {stable_days} days
+unchanged; enough data means {fewest_rows} rows for label or JSON output and {rows_for_any_task} for
+any other; approved means {approved_share:.0%} of the rows.
+""".format(**asdict(THRESHOLDS), max_reach=MAX_REACH)
+
+
+def rule_sha256() -> str:
+    """Hash of the rule's text and of every threshold in it."""
+    return content_hash(RULE, json.dumps(asdict(THRESHOLDS), sort_keys=True), length=64)
+
+
+@dataclass(frozen=True)
+class _Case:
+    """The evidence and what its gates say together."""
+
+    evidence: Evidence
+    gates: tuple[Gate, ...]
+
+    def passes(self, name: str) -> bool:
+        return any(gate.name == name and gate.status == "pass" for gate in self.gates)
+
+    def blocked_by(self, status: str) -> tuple[Gate, ...]:
+        return tuple(gate for gate in self.gates if gate.blocks and gate.status == status)
+
+    @property
+    def failed_but_data(self) -> bool:
+        """Whether a blocking gate other than the amount of data fails."""
+        return any(gate.name != "enough-data" for gate in self.blocked_by("fail"))
+
+    @property
+    def other_gain(self) -> bool:
+        return any(self.passes(name) for name in OTHER_GAINS)
+
+    @property
+    def gain_shown(self) -> bool:
+        found = self.evidence.measured_difference
+        if found is None:
+            return False
+        as_good = found[1] > -self.evidence.task.goals.smallest_difference
+        return self.passes(QUALITY) or (as_good and self.other_gain)
+
+    @property
+    def gain_open(self) -> bool:
+        """Whether a gain is not shown, but the interval does not rule one out either."""
+        found = self.evidence.measured_difference
+        if found is None or self.gain_shown:
+            return False
+        least = self.evidence.task.goals.smallest_difference
+        return found[2] >= least or (self.other_gain and found[2] > -least)
+
+    @property
+    def goal_missed_by_all(self) -> bool:
+        measured = [
+            score.quality.estimate
+            for score in (self.evidence.prompt, self.evidence.fine_tune)
+            if score is not None and score.quality.estimate is not None
+        ]
+        return bool(measured) and max(measured) < self.evidence.task.goals.quality
+
+
+def decide(evidence: Evidence) -> Verdict:
+    """The verdict of RULE on `evidence`, with its reasons and with what would change it."""
+    case = _Case(evidence, gates(evidence))
+    for line in (_unmeasured, _prompt_suffices, _fine_tune, _collect_data, _cannot_tell):
+        if verdict := line(case):
+            return verdict
+    return _prompt_anyway(case)
+
+
+def _unmeasured(case: _Case) -> Verdict | None:
+    evidence = case.evidence
+    stopped = (
+        f" because the budget was spent ({evidence.stopped_by})" if evidence.stopped_by else ""
+    )
+    prompt, fine_tune = evidence.prompt, evidence.fine_tune
+    tunable = evidence.task.models.tune is not None and evidence.n_train >= THRESHOLDS.fewest_rows
+    what, settle = "", "a larger budget, or a smaller search in the task file"
+    if prompt is None or prompt.quality.estimate is None:
+        what = f"no prompt was measured on the test rows{stopped}"
+    elif fine_tune is None and tunable:
+        what = f"no fine-tune was measured on the test rows{stopped}"
+    elif any(gate.name == "failures-under-cap" and gate.status == "fail" for gate in case.gates):
+        what = f"more than {THRESHOLDS.failure_cap:.0%} of the test calls failed"
+        settle = "mend what made the calls fail, and run the same command again"
+    elif fine_tune is not None and evidence.measured_difference is None:
+        what = "the two arms share too few answered test rows to be compared"
+        settle = "more test rows"
+    return _inconclusive(case, what, settle) if what else None
+
+
+def _prompt_suffices(case: _Case) -> Verdict | None:
+    prompt = case.evidence.prompt
+    assert prompt is not None
+    if not meets_everything(prompt, case.evidence.task):
+        return None
+    if case.gain_shown and case.passes("volume-pays"):
+        return None
+    headline = (
+        f"Keep prompting: {scores(case.evidence)}; the prompt meets every goal and constraint"
+    )
+    if case.evidence.fine_tune is not None:
+        headline += ", and no fine-tune is shown to beat it by enough to pay"
+    return _verdict(case, "prompt", headline)
+
+
+def _fine_tune(case: _Case) -> Verdict | None:
+    if not case.gain_shown or case.blocked_by("fail") or case.blocked_by("unknown"):
+        return None
+    evidence, money = case.evidence, case.evidence.money
+    assert money is not None
+    headline = (
+        f"Fine-tune: {scores(evidence)}, and it pays at {money.calls_per_month:,.0f} calls a month"
+    )
+    assert evidence.fine_tune is not None and evidence.fine_tune.quality.estimate is not None
+    if evidence.fine_tune.quality.estimate < evidence.task.goals.quality:
+        outlook = evidence.forecast.statement if evidence.forecast else "no forecast was made"
+        headline += f"; the goal of {evidence.task.goals.quality:g} is not reached yet ({outlook})"
+    return _verdict(case, "fine-tune", headline)
+
+
+def _collect_data(case: _Case) -> Verdict | None:
+    if case.failed_but_data:
+        return None
+    evidence, forecast = case.evidence, case.evidence.forecast
+    reach = forecast.rows_needed if forecast else None
+    if case.goal_missed_by_all and reach is not None and reach > evidence.n_train:
+        assert forecast is not None
+        return _verdict(case, "collect-data", labels_headline(evidence, forecast))
+    if case.gain_shown and case.blocked_by("fail") and not case.blocked_by("unknown"):
+        rows = rows_required(evidence)
+        return _verdict(
+            case,
+            "collect-data",
+            f"Label {rows - evidence.n_train:,} more rows: {scores(evidence)}, but a fine-tune "
+            f"should not rest on {evidence.n_train:,} rows; {rows:,} are the least",
+        )
+    return None
+
+
+def _cannot_tell(case: _Case) -> Verdict | None:
+    if case.blocked_by("fail"):
+        return None
+    evidence, forecast = case.evidence, case.evidence.forecast
+    if case.gain_shown and (unknown := case.blocked_by("unknown")):
+        questions = " ".join(gate.question for gate in unknown)
+        return _verdict(
+            case,
+            "inconclusive",
+            f"The evidence cannot tell: {scores(evidence)}, but this is not known: {questions} "
+            f"To settle it: {'; '.join(dict.fromkeys(gate.settle for gate in unknown))}",
+        )
+    reach = forecast.rows_needed if forecast else None
+    if case.goal_missed_by_all and reach is not None and reach <= evidence.n_train:
+        assert forecast is not None
+        return _inconclusive(
+            case,
+            f"{forecast.statement}, and {evidence.n_train:,} rows exist",
+            f"train on all {evidence.n_train:,} rows, with a larger budget",
+        )
+    if case.gain_open:
+        assert evidence.comparison is not None and evidence.measured_difference is not None
+        _, low, high = evidence.measured_difference
+        least = evidence.task.goals.smallest_difference
+        rows = rows_to_settle(evidence.comparison, least)
+        count = "more test rows" if rows is None else f"about {rows:,} test rows in all"
+        return _inconclusive(
+            case,
+            f"{scores(evidence)}, and the difference lies between {low:+.3f} and {high:+.3f}, too "
+            f"wide to tell whether {least:g} is gained or lost",
+            f"{count}, to see a difference of {least:g} with 80% power",
+        )
+    return None
+
+
+def _prompt_anyway(case: _Case) -> Verdict:
+    evidence = case.evidence
+    assert evidence.prompt is not None
+    headline = f"Keep prompting: {scores(evidence)}"
+    if case.gain_shown:
+        against = "; ".join(needed(gate) for gate in case.blocked_by("fail"))
+        headline += f"; the fine-tune shows a gain, but would need {against}"
+    elif evidence.fine_tune is not None:
+        headline += "; no fine-tune is shown to beat it by enough to pay"
+    if missed := shortfalls(evidence.prompt, evidence.task):
+        headline += f"; the prompt falls short: {missed}"
+    return _verdict(case, "prompt", headline)
+
+
+def _inconclusive(case: _Case, what: str, settle: str) -> Verdict:
+    headline = f"The evidence cannot tell: {what}. To settle it: {settle}"
+    return _verdict(case, "inconclusive", headline, (settle,))
+
+
+def _verdict(case: _Case, word: Word, headline: str, first: Sequence[str] = ()) -> Verdict:
+    evidence = case.evidence
+    prompt = evidence.prompt
+    winner = evidence.fine_tune if word == "fine-tune" else prompt
+    measured = winner is not None and winner.quality.estimate is not None
+    return Verdict(
+        word=word,
+        headline=f"{headline}.",
+        reasons=reasons(evidence, case.gates),
+        would_change=(*first, *would_change(evidence, case.gates, word)),
+        gates=case.gates,
+        rule_sha256=rule_sha256(),
+        winner=winner.variant if winner is not None and measured else None,
+    )

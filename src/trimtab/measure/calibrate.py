@@ -1,0 +1,93 @@
+"""A few seconds of real work on this machine, to know what the rest will take."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trimtab.engine.base import Engine
+from trimtab.measure.meter import Meter
+from trimtab.prompt.render import render
+from trimtab.prompt.variants import tuned_prompt
+from trimtab.task.spec import Task
+from trimtab.types import Completion, Decoding, Example, Message, Noun, Request
+
+if TYPE_CHECKING:
+    from trimtab.engine.local.engine import LocalEngine
+
+_ROWS = 32
+_ANSWER_TOKENS = 12
+_TRAINING_ROWS = 24
+
+
+class Rates(Noun):
+    """Tokens per second in batches, on this machine or endpoint; None where not measured."""
+
+    prefill: float
+    decode: float
+    train: float | None
+
+
+def calibrate(
+    task: Task, engine: Engine, tuner: LocalEngine | None, rows: Sequence[Example], meter: Meter
+) -> Rates:
+    """Measure on up to 32 training `rows`, some ten seconds for the default model."""
+    few = rows[:_ROWS]
+    requests = [render(tuned_prompt(task), row.input, None) for row in few]
+    _generate(engine, requests[:2], 2, meter)  # the first pass pays for memory and start-up
+    short_seconds, tokens_in, short_out = _generate(engine, requests, 1, meter)
+    long_seconds, _, long_out = _generate(engine, requests, 1 + _ANSWER_TOKENS, meter)
+    tiny = 1e-6
+    return Rates(
+        prefill=tokens_in / max(short_seconds, tiny),
+        decode=max(long_out - short_out, 1) / max(long_seconds - short_seconds, tiny),
+        train=_training_rate(task, tuner, rows[:_TRAINING_ROWS], meter) if tuner else None,
+    )
+
+
+def _generate(
+    engine: Engine, messages: Sequence[tuple[Message, ...]], max_tokens: int, meter: Meter
+) -> tuple[float, int, int]:
+    """(seconds, tokens in, tokens out) of one batch."""
+    requests = [Request(messages=m, decoding=Decoding(max_tokens=max_tokens)) for m in messages]
+    started = time.monotonic()
+    answers = [a for _, a in engine.generate(requests) if isinstance(a, Completion)]
+    seconds = time.monotonic() - started
+    tokens_in = sum(a.tokens_in - a.tokens_cached for a in answers)
+    tokens_out = sum(a.tokens_out for a in answers)
+    meter.tick(calls=len(requests), tokens_in=tokens_in, tokens_out=tokens_out)
+    return seconds, tokens_in, tokens_out
+
+
+def _training_rate(task: Task, tuner: LocalEngine, rows: Sequence[Example], meter: Meter) -> float:
+    """Training tokens per second: one short epoch, whose adapter is thrown away."""
+    from trimtab.tune.lora import TrainSettings, train
+    from trimtab.tune.rows import encode
+
+    encoded = encode(tuner.template, tuned_prompt(task), rows)
+    settings = TrainSettings(
+        learning_rate=1e-4,
+        epochs=1,
+        rank=task.search.rank,
+        batch_size=task.search.batch_size,
+    )
+    folder = Path(tempfile.mkdtemp())
+    try:
+        steps: list[tuple[float, int]] = [(time.monotonic(), 0)]
+
+        def on_tokens(tokens: int) -> None:
+            steps.append((time.monotonic(), tokens))
+            meter.tick(train_tokens=tokens)
+
+        for _ in train(tuner, encoded, encoded[:1], settings, folder / "calibration", on_tokens):
+            pass
+    finally:
+        shutil.rmtree(folder)
+    # The first step warms up; steps after it give the rate, where there are any.
+    first = 1 if len(steps) > 2 else 0
+    seconds = steps[-1][0] - steps[first][0]
+    return sum(tokens for _, tokens in steps[first + 1 :]) / max(seconds, 1e-6)

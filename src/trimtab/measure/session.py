@@ -1,0 +1,134 @@
+"""One sitting of a run: its engines, its plan, and the benches that measure variants."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
+
+from trimtab.engine.base import Engine
+from trimtab.engine.cache import RequestCache, default_cache_path
+from trimtab.engine.registry import make_engine
+from trimtab.errors import RunError
+from trimtab.measure.bench import Bench
+from trimtab.measure.calibrate import calibrate
+from trimtab.measure.meter import Meter, Progress
+from trimtab.measure.plan import CALIBRATION, Plan, make_plan, max_answer, measure_lengths
+from trimtab.prompt.nearest import NearestPool
+from trimtab.prompt.search import PromptSearch
+from trimtab.score.registry import scorer_for
+from trimtab.store.files import write_atomic
+from trimtab.store.run import Run
+from trimtab.task.open import OpenTask
+from trimtab.task.spec import ModelSpec
+from trimtab.types import Arm
+
+if TYPE_CHECKING:
+    from trimtab.engine.local.engine import LocalEngine
+
+_PACKAGES = ("trimtab", "torch", "transformers", "peft", "llguidance", "numpy", "scipy")
+
+
+@dataclass(frozen=True)
+class Session:
+    """What measuring and training need, in one value."""
+
+    opened: OpenTask
+    run: Run
+    meter: Meter
+    plan: Plan
+    search: PromptSearch
+    benches: dict[Arm, Bench]
+    tuner: LocalEngine | None
+    """The engine whose model may be trained; None where the task wants no fine-tune here."""
+
+
+@contextmanager
+def open_session(opened: OpenTask, run: Run, progress: Progress) -> Iterator[Session]:
+    """Load the models, and make the plan or read the one that the run follows.
+
+    Raises `ModelError` or `EngineUnavailable` where a model cannot be used, and `RunError` where
+    it is not the model that this run began with.
+    """
+    task = opened.task
+    prompt_engine = make_engine(task.models.prompt, progress.note)
+    tuner = _tuner(task.models.tune, task.models.prompt, prompt_engine, progress)
+    meter = Meter(run, task.budget, progress)
+    cache = RequestCache(default_cache_path())
+    pool = NearestPool(opened.split.train)
+    scorer = scorer_for(task.output, task.metric)
+
+    def bench(engine: Engine, spec: ModelSpec) -> Bench:
+        return Bench(run, engine, spec, scorer, task.output, pool, cache, meter)
+
+    benches: dict[Arm, Bench] = {"prompt": bench(prompt_engine, task.models.prompt)}
+    if tuner is not None and task.models.tune is not None:
+        benches["fine-tune"] = bench(tuner, task.models.tune)
+    try:
+        plan, search = _plan(opened, run, meter, prompt_engine, tuner, progress)
+        progress.plan(plan.stages, run.spent())
+        yield Session(opened, run, meter, plan, search, benches, tuner)
+    finally:
+        cache.close()
+
+
+def environment(session: Session) -> dict[str, JsonValue]:
+    """What the figures were measured on."""
+    packages: dict[str, JsonValue] = {}
+    for name in _PACKAGES:
+        try:
+            packages[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            packages[name] = None
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processors": os.cpu_count(),
+        "packages": packages,
+        "models": list(session.plan.models),
+        "rates_tokens_per_second": session.plan.rates.model_dump(),
+    }
+
+
+def _tuner(
+    tune: ModelSpec | None, prompt: ModelSpec, prompt_engine: Engine, progress: Progress
+) -> LocalEngine | None:
+    if tune is None or tune.engine != "local":
+        return None
+    same = (tune.engine, tune.model) == (prompt.engine, prompt.model)
+    return prompt_engine if same else make_engine(tune, progress.note)  # type: ignore[return-value]
+
+
+def _plan(
+    opened: OpenTask,
+    run: Run,
+    meter: Meter,
+    engine: Engine,
+    tuner: LocalEngine | None,
+    progress: Progress,
+) -> tuple[Plan, PromptSearch]:
+    task, split = opened.task, opened.split
+    models = tuple(e.model_id for e in (engine, tuner) if e is not None)
+    if run.plan_path.exists():
+        plan = Plan.model_validate_json(run.plan_path.read_bytes())
+        if plan.models != models:
+            raise RunError(
+                f"{run.folder} was measured with {', '.join(plan.models)}, and now the models are "
+                f"{', '.join(models)}: figures of both would not compare. "
+                "Run with --fresh to start anew"
+            )
+        return plan, PromptSearch(task, engine.model_id, plan.max_tokens, split.train)
+    progress.note("calibrating on this machine")
+    lengths = measure_lengths(task, engine, [*split.train, *split.dev])
+    search = PromptSearch(task, engine.model_id, max_answer(lengths), split.train)
+    with meter.stage(CALIBRATION):
+        rates = calibrate(task, engine, tuner, split.train, meter)
+    plan = make_plan(task, split, lengths, rates, search, models)
+    write_atomic(run.plan_path, plan.model_dump_json(indent=2) + "\n")
+    return plan, search

@@ -1,0 +1,152 @@
+"""The whole of loop one: from a task to a verdict with its evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from trimtab import __version__
+from trimtab.audit.audit import audit
+from trimtab.decide.rule import decide as apply_rule
+from trimtab.decide.rule import rule_sha256
+from trimtab.measure.meter import Progress, Silent
+from trimtab.measure.plan import Plan
+from trimtab.measure.session import Session, environment, open_session
+from trimtab.report.html import render_html
+from trimtab.steps import (
+    Candidates,
+    cases,
+    compare_finalists,
+    confirm,
+    forecast_curve,
+    gather,
+    score_on_test,
+    search_prompts,
+    tune,
+)
+from trimtab.store.files import append, write_atomic
+from trimtab.store.run import Run, open_run
+from trimtab.task.open import OpenTask, open_task
+from trimtab.types import Arm, Decision, VariantScore, content_hash
+
+ARMS: tuple[Arm, ...] = ("prompt", "fine-tune")
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A decision and where it is kept. `why` says why this run was started or resumed."""
+
+    decision: Decision
+    folder: Path
+    why: str
+
+
+def decide(path: Path, progress: Progress | None = None, fresh: bool = False) -> Decided:
+    """Decide the task at `path`; a run that was cut off goes on, a finished one is read.
+
+    Raises the errors of `trimtab.errors`; what was measured until then is kept in the run.
+    """
+    progress = progress or Silent()
+    opened = open_task(path)
+    run, why = _open_run(opened, fresh)
+    progress.note(f"{run.folder}: {why}")
+    with run:
+        if not run.finished:
+            with open_session(opened, run, progress) as session:
+                _write(session, _decide(session))
+        decision = Decision.model_validate_json(run.verdict_path.read_bytes())
+    return Decided(decision, run.folder, why)
+
+
+def plan(path: Path, progress: Progress | None = None) -> tuple[OpenTask, Plan]:
+    """What `decide` will do, from a short calibration; `decide` then follows this plan."""
+    progress = progress or Silent()
+    opened = open_task(path)
+    run, why = _open_run(opened, fresh=False)
+    progress.note(f"{run.folder}: {why}")
+    with run:
+        if run.plan_path.exists():
+            return opened, Plan.model_validate_json(run.plan_path.read_bytes())
+        with open_session(opened, run, progress) as session:
+            return opened, session.plan
+
+
+def _decide(session: Session) -> Decision:
+    opened, task = session.opened, session.opened.task
+    findings = audit(opened.examples, opened.split, task.output, opened.near)
+    candidates = Candidates()
+    search_prompts(session, candidates)
+    tune(session, candidates)
+    finalists = [best for arm in ARMS if (best := candidates.best(arm))]
+    confirmed = confirm(session, finalists)
+    scores: dict[Arm, VariantScore] = {
+        each.variant.arm: score_on_test(session, each) for each in confirmed
+    }
+    comparison = compare_finalists(session, confirmed)
+    outlook = forecast_curve(session, candidates)
+    evidence = gather(session, candidates, scores, comparison, outlook, findings)
+    verdict = apply_rule(evidence)
+    return Decision(
+        task=task.name,
+        run=session.run.name,
+        created=datetime.now(UTC),
+        verdict=verdict,
+        metric=task.metric,
+        goals={
+            "quality": task.goals.quality,
+            "validity": task.goals.validity,
+            "smallest_difference": task.goals.smallest_difference,
+            "p95_latency_seconds": task.constraints.p95_latency_seconds,
+            "money_per_1000_calls": task.constraints.money_per_1000_calls,
+        },
+        prompt=scores.get("prompt"),
+        fine_tune=scores.get("fine-tune"),
+        comparison=comparison,
+        money=evidence.money,
+        variants=tuple(candidates.variants),
+        dev_scores=tuple(candidates.scores),
+        curve=(*candidates.sweep, *candidates.curve),
+        forecast=outlook,
+        audit=findings,
+        rows={
+            "train": len(opened.split.train),
+            "dev": len(opened.split.dev),
+            "test": len(opened.split.test),
+        },
+        cases=cases(session, confirmed),
+        planned=session.plan.stages,
+        spent=session.run.spent(),
+        stopped_by=session.meter.stopped_by,
+        test_openings=_openings(session.run),
+        settings=task.model_dump(mode="json", by_alias=True),
+        environment=environment(session),
+    )
+
+
+def _write(session: Session, decision: Decision) -> None:
+    """The verdict comes last: with it, the run is finished."""
+    run = session.run
+    winner = next((v for v in decision.variants if v.id == decision.verdict.winner), None)
+    if winner is not None and winner.prompt.nearest:
+        run.pool_path.unlink(missing_ok=True)
+        append(run.pool_path, session.opened.split.train)
+    write_atomic(run.report_path, render_html(decision))
+    write_atomic(run.verdict_path, decision.model_dump_json(indent=2, by_alias=True) + "\n")
+
+
+def _open_run(opened: OpenTask, fresh: bool) -> tuple[Run, str]:
+    settings = opened.task.model_dump(mode="json", by_alias=True)
+    identity = {
+        "task file": content_hash(opened.task.model_dump_json()),
+        "data": opened.data_hash,
+        "rule": rule_sha256(),
+        "Trimtab's version": __version__,
+    }
+    return open_run(opened.folder, identity, settings, fresh)
+
+
+def _openings(run: Run) -> tuple[str, ...]:
+    if not run.test_openings_path.exists():
+        return ()
+    return tuple(run.test_openings_path.read_text("utf-8").splitlines())

@@ -1,0 +1,308 @@
+"""The steps of a decision, each a function from a session to measured values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from trimtab.compare.paired import compare
+from trimtab.compare.summary import agreement, percentiles, summarise
+from trimtab.decide.evidence import Evidence
+from trimtab.decide.money import Effort, cost_per_call, money
+from trimtab.errors import BudgetSpent
+from trimtab.measure.bench import prompt_tokens
+from trimtab.measure.plan import (
+    AGREEMENT,
+    CONFIRMATION,
+    LATENCY,
+    PROMPTS,
+    SAMPLED_REPEATS,
+    SAMPLED_ROWS,
+    TIMED_CALLS,
+    TRAINING,
+)
+from trimtab.measure.session import Session
+from trimtab.prompt.variants import constrained
+from trimtab.store.history import task_changes
+from trimtab.tune.forecast import forecast
+from trimtab.types import (
+    Arm,
+    Case,
+    Comparison,
+    CurvePoint,
+    Example,
+    Finding,
+    Forecast,
+    Interval,
+    Latency,
+    Record,
+    Scored,
+    SplitName,
+    Variant,
+    VariantScore,
+)
+
+_WINS_SHOWN = 12
+_ROWS_IN_TURN = 5
+
+
+@dataclass
+class Candidates:
+    """Every variant that was scored on dev. One winner of each arm goes on."""
+
+    variants: list[Variant] = field(default_factory=list)
+    scores: list[VariantScore] = field(default_factory=list)
+    prompt_search_complete: bool = False
+    sweep: Sequence[CurvePoint] = ()
+    curve: Sequence[CurvePoint] = ()
+
+    def best(self, arm: Arm) -> Variant | None:
+        """The highest dev quality; of equals, the one with the shorter prompt."""
+        ranked = [
+            (score.quality.estimate, -(score.tokens_in or 0.0), variant)
+            for variant, score in zip(self.variants, self.scores, strict=True)
+            if variant.arm == arm and score.quality.estimate is not None
+        ]
+        return max(ranked, key=lambda each: each[:2])[2] if ranked else None
+
+
+@dataclass
+class Confirmed:
+    """What the winner of one arm did on the sealed test."""
+
+    variant: Variant
+    records: Sequence[Record]
+    latency: Latency | None = None
+    agreement: Interval | None = None
+
+
+def search_prompts(session: Session, candidates: Candidates) -> None:
+    """Score the prompt arm's candidates on dev, within the arm's share of the budget."""
+    with session.meter.stage(PROMPTS, "prompt", session.plan.arm_seconds):
+        try:
+            session.search.run(lambda variant: _score_on_dev(session, variant, candidates))
+            candidates.prompt_search_complete = True
+        except BudgetSpent:
+            pass  # the meter keeps which budget it was, and the verdict says so
+
+
+def tune(session: Session, candidates: Candidates) -> None:
+    """Train the nested sizes and score each on dev, within the arm's share of the budget."""
+    if session.tuner is None or not session.plan.train_sizes:
+        return
+    from trimtab.tune.arm import TuneArm
+
+    arm = TuneArm(
+        engine=session.tuner,
+        task=session.opened.task,
+        folder=session.run.adapters_path,
+        max_tokens=session.plan.max_tokens,
+        evaluate=lambda variant: _score_on_dev(session, variant, candidates),
+        on_tokens=lambda tokens: session.meter.tick(train_tokens=tokens),
+    )
+    split = session.opened.split
+    with session.meter.stage(TRAINING, "fine-tune", session.plan.arm_seconds):
+        candidates.sweep, trained = arm.run(split.train, split.dev, session.plan.train_sizes)
+        candidates.curve = [each.point for each in trained]
+        best = candidates.best("fine-tune")
+        if best is not None and session.opened.task.output.kind != "text":
+            with suppress(BudgetSpent):  # then the unconstrained variant stands
+                _score_on_dev(session, constrained(best), candidates)
+
+
+def confirm(session: Session, finalists: Sequence[Variant]) -> list[Confirmed]:
+    """The winners meet the sealed test once; then latency and agreement, as the budget allows."""
+    run, meter = session.run, session.meter
+    names = " and ".join(variant.name for variant in finalists)
+    test = session.opened.split.test.open(run.test_openings_path, f"confirm {names}")
+    confirmed: list[Confirmed] = []
+    try:
+        for variant in finalists:
+            with meter.stage(CONFIRMATION, variant.arm):
+                records = session.benches[variant.arm].records(variant, "test", test)
+            confirmed.append(Confirmed(variant, records))
+        with meter.stage(LATENCY):
+            _time(session, confirmed, test[:TIMED_CALLS])
+        for each in confirmed:
+            with meter.stage(AGREEMENT, each.variant.arm):
+                sampled = session.benches[each.variant.arm].sampled(
+                    each.variant, "test", test[:SAMPLED_ROWS], SAMPLED_REPEATS
+                )
+            each.agreement = agreement(sampled, session.opened.task.seed)
+    except BudgetSpent:
+        pass  # what is missing stays unmeasured
+    return confirmed
+
+
+def _time(session: Session, confirmed: Sequence[Confirmed], rows: Sequence[Example]) -> None:
+    """Time the finalists in turn, a few rows each, so that a slow moment meets both."""
+    calls = [(session.benches[each.variant.arm], each.variant) for each in confirmed]
+    seconds: dict[str, list[float]] = {each.variant.id: [] for each in confirmed}
+    for start in range(0, len(rows), _ROWS_IN_TURN):
+        for bench, variant in calls:
+            timed = [bench.latency(variant, row) for row in rows[start : start + _ROWS_IN_TURN]]
+            seconds[variant.id] += [latency for latency in timed if latency is not None]
+    for each in confirmed:
+        if seconds[each.variant.id]:
+            each.latency = percentiles(seconds[each.variant.id])
+
+
+def score_on_test(session: Session, confirmed: Confirmed) -> VariantScore:
+    """All that was measured of a finalist, with its cost."""
+    spec = session.benches[confirmed.variant.arm].spec
+    score = _summary(session, confirmed.variant, "test", confirmed.records).model_copy(
+        update={"latency": confirmed.latency, "agreement": confirmed.agreement}
+    )
+    per_call = cost_per_call(score, spec)
+    return score.model_copy(
+        update={"money_per_1000": None if per_call is None else 1000 * per_call}
+    )
+
+
+def compare_finalists(session: Session, confirmed: Sequence[Confirmed]) -> Comparison | None:
+    """The paired difference on the sealed test, fine-tune minus prompt."""
+    by_arm = {each.variant.arm: each.records for each in confirmed}
+    if len(by_arm) < 2:
+        return None
+    opened = session.opened
+    return compare(
+        by_arm["prompt"],
+        by_arm["fine-tune"],
+        opened.task.metric,
+        opened.clusters,
+        opened.task.seed,
+    )
+
+
+def forecast_curve(session: Session, candidates: Candidates) -> Forecast | None:
+    """What more labels would bring; None where nothing was trained."""
+    if not candidates.curve:
+        return None
+    task = session.opened.task
+    return forecast(
+        candidates.curve,
+        task.goals.quality,
+        task.labelling.cost_per_example,
+        task.seed,
+        labelled=len(session.opened.split.train),
+    )
+
+
+def gather(
+    session: Session,
+    candidates: Candidates,
+    scores: dict[Arm, VariantScore],
+    comparison: Comparison | None,
+    outlook: Forecast | None,
+    findings: Sequence[Finding],
+) -> Evidence:
+    """Everything that the gates and the rule look at."""
+    opened = session.opened
+    prompt, tuned = scores.get("prompt"), scores.get("fine-tune")
+    answer = (
+        money(opened.task, prompt, tuned, comparison, _effort(session, candidates))
+        if prompt and tuned
+        else None
+    )
+    changes, first_seen = task_changes(opened.folder)
+    distinct = {row.id: row for row in opened.examples}
+    return Evidence(
+        task=opened.task,
+        today=datetime.now(UTC).date(),
+        prompt=prompt,
+        fine_tune=tuned,
+        comparison=comparison,
+        money=answer.money if answer else None,
+        money_missing=answer.missing if answer else (),
+        forecast=outlook,
+        n_train=len(opened.split.train),
+        rows_approved=sum(row.approved_by is not None for row in distinct.values()),
+        rows_total=len(distinct),
+        prompt_search_complete=candidates.prompt_search_complete,
+        findings=tuple(findings),
+        stopped_by=session.meter.stopped_by,
+        task_changes=changes,
+        first_seen=first_seen,
+    )
+
+
+def cases(session: Session, confirmed: Sequence[Confirmed]) -> tuple[Case, ...]:
+    """Test rows where one finalist does clearly better, the widest gaps of each side first."""
+    by_arm = {each.variant.arm: {r.example: r for r in each.records} for each in confirmed}
+    if len(by_arm) < 2:
+        return ()
+    metric = session.opened.task.metric
+    rows = {row.id: row for row in session.opened.examples}
+    found = [
+        _case(rows[example], record, by_arm["fine-tune"][example], metric)
+        for example, record in by_arm["prompt"].items()
+    ]
+    gaps = [(case, _gap(case)) for case in found if _gap(case)]
+    tune_wins = sorted((g for g in gaps if g[1] > 0), key=lambda g: -g[1])[:_WINS_SHOWN]
+    prompt_wins = sorted((g for g in gaps if g[1] < 0), key=lambda g: g[1])[:_WINS_SHOWN]
+    return tuple(case for case, _ in tune_wins + prompt_wins)
+
+
+def _case(row: Example, prompt: Record, tuned: Record, metric: str) -> Case:
+    def score(record: Record) -> float | None:
+        return record.outcome.metrics[metric] if isinstance(record.outcome, Scored) else None
+
+    def answer(record: Record) -> str:
+        return record.completion.text if record.completion else "(no answer)"
+
+    return Case(
+        example=row.id,
+        input=row.input,
+        target=row.target,
+        prompt_answer=answer(prompt),
+        tune_answer=answer(tuned),
+        prompt_score=score(prompt),
+        tune_score=score(tuned),
+    )
+
+
+def _gap(case: Case) -> float:
+    if case.prompt_score is None or case.tune_score is None:
+        return 0.0
+    return case.tune_score - case.prompt_score
+
+
+def _score_on_dev(session: Session, variant: Variant, candidates: Candidates) -> VariantScore:
+    records = session.benches[variant.arm].records(variant, "dev", session.opened.split.dev)
+    score = _summary(session, variant, "dev", records)
+    if variant.id not in {known.id for known in candidates.variants}:
+        candidates.variants.append(variant)
+        candidates.scores.append(score)
+    return score
+
+
+def _summary(
+    session: Session, variant: Variant, split: SplitName, records: Sequence[Record]
+) -> VariantScore:
+    opened = session.opened
+    return summarise(
+        variant,
+        split,
+        records,
+        opened.task.metric,
+        opened.task.seed,
+        clusters=opened.clusters,
+        prompt_tokens=prompt_tokens(session.benches[variant.arm], variant, opened.split.dev),
+    )
+
+
+def _effort(session: Session, candidates: Candidates) -> Effort:
+    curve = candidates.curve
+    kept = {(point.rows, point.learning_rate) for point in curve}
+    # The sweep's winner is the curve's first point; its cost counts once.
+    lost = [p for p in candidates.sweep if (p.rows, p.learning_rate) not in kept]
+    # A retraining knows the learning rate, but walks through all sizes again.
+    return Effort(
+        seconds=sum(point.seconds for point in [*lost, *curve]),
+        tokens=sum(point.train_tokens for point in [*lost, *curve]),
+        retrain_seconds=sum(point.seconds for point in curve),
+        retrain_tokens=sum(point.train_tokens for point in curve),
+        labels_used=max(point.rows for point in curve),
+    )

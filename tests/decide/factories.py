@@ -1,0 +1,127 @@
+"""A complete piece of evidence in which a fine-tune wins; tests change one thing at a time."""
+
+from dataclasses import replace
+from datetime import date
+
+from trimtab.decide.evidence import Evidence
+from trimtab.task.spec import Task
+from trimtab.types import Comparison, Forecast, Interval, Latency, Money, VariantScore
+
+TODAY = date(2026, 6, 1)
+
+
+def interval(estimate, half=0.03, n=200):
+    return Interval(
+        estimate=estimate,
+        low=max(0.0, estimate - half),
+        high=min(1.0, estimate + half),
+        n=n,
+        method="test",
+    )
+
+
+def task(**changes):
+    settings = {
+        "name": "addresses",
+        "instructions": "Split the address.",
+        "data": {"path": "rows.jsonl"},
+        "output": {"kind": "json", "schema": {"type": "object", "properties": {"city": {}}}},
+        "metric": "field_f1",
+        "goals": {"quality": 0.85, "smallest_difference": 0.03},
+        "constraints": {"general_ability": "not-needed", "p95_latency_seconds": 5},
+        "traffic": {"calls_per_month": 300_000, "stable_since": "2026-01-01"},
+        "upkeep": {
+            "owner": "platform team",
+            "review_every_days": 30,
+            "retrain_every_months": 6,
+            "rollback": True,
+        },
+    }
+    for name, change in changes.items():
+        merge = isinstance(change, dict) and name in settings and name != "output"
+        settings[name] = {**settings[name], **change} if merge else change
+    return Task.model_validate(settings)
+
+
+def score(arm, quality, **changes):
+    settings = {
+        "variant": f"id-{arm}",
+        "name": "8 nearest demonstrations" if arm == "prompt" else "fine-tune on 800 rows",
+        "arm": arm,
+        "split": "test",
+        "n": 200,
+        "failures": 0,
+        "quality": interval(quality),
+        "metrics": {},
+        "validity": interval(1.0, 0.005),
+        "tokens_in": 600.0 if arm == "prompt" else 60.0,
+        "tokens_cached": 0.0,
+        "tokens_out": 30.0,
+        "latency": Latency(p50=1.0, p95=2.0, mean=1.0, n=20),
+    }
+    return VariantScore(**{**settings, **changes})
+
+
+def comparison(estimate, half=0.04, *, detectable=0.06):
+    return Comparison(
+        a="id-prompt",
+        b="id-fine-tune",
+        metric="field_f1",
+        n=200,
+        difference=Interval(
+            estimate=estimate, low=estimate - half, high=estimate + half, n=200, method="test"
+        ),
+        test="test",
+        p_value=0.01,
+        smallest_detectable=detectable,
+        wins=60,
+        losses=20,
+        ties=120,
+        failures_a=0,
+        failures_b=0,
+    )
+
+
+def money(*, p_pays=0.97, break_even=100_000.0, prompt=0.0004, tune=0.0004, calls=300_000.0):
+    return Money(
+        currency="USD",
+        prompt_per_call=prompt,
+        tune_per_call=tune,
+        fixed=12.0,
+        monthly=2.0,
+        horizon_months=12.0,
+        calls_per_month=calls,
+        break_even_calls=break_even,
+        p_pays=p_pays,
+        saving_per_month=Interval(estimate=50, low=5, high=90, n=10_000, method="test"),
+    )
+
+
+def forecast(needed, low=None, high=None):
+    return Forecast(
+        goal=0.85,
+        rows_now=800,
+        rows_needed=needed,
+        rows_low=low,
+        rows_high=high,
+        label_cost=None,
+        statement=f"about {needed} rows would reach 0.85",
+    )
+
+
+def evidence(**changes):
+    """Prompt 0.60, fine-tune 0.90, goal 0.85; every blocking gate passes."""
+    complete = Evidence(
+        task=task(),
+        today=TODAY,
+        prompt=score("prompt", 0.60),
+        fine_tune=score("fine-tune", 0.90),
+        comparison=comparison(0.30),
+        money=money(),
+        forecast=None,
+        n_train=800,
+        rows_approved=1_000,
+        rows_total=1_000,
+        prompt_search_complete=True,
+    )
+    return replace(complete, **changes)

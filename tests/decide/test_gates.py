@@ -1,0 +1,220 @@
+from datetime import date
+
+import pytest
+
+from trimtab.decide.gates import gates
+from trimtab.types import Finding, Interval, Latency
+
+from .factories import comparison, evidence, interval, money, score, task
+
+
+def gate(name, **changes):
+    found = {g.name: g for g in gates(evidence(**changes))}
+    return found[name]
+
+
+def traffic(day):
+    return {"task": task(traffic={"stable_since": day})}
+
+
+BLOCKING = {
+    "prompt-search-complete",
+    "task-stable",
+    "enough-data",
+    "data-approved",
+    "data-sound",
+    "volume-pays",
+    "upkeep",
+    "general-ability",
+    "failures-under-cap",
+    "tune-meets-constraints",
+}
+
+CASES = [
+    ("prompt-search-complete", {}, "pass"),
+    ("prompt-search-complete", {"prompt_search_complete": False}, "unknown"),
+    ("prompting-exhausted", {"prompt": score("prompt", 0.60)}, "pass"),
+    ("prompting-exhausted", {"prompt": score("prompt", 0.84)}, "unknown"),
+    ("prompting-exhausted", {"prompt": score("prompt", 0.88)}, "fail"),
+    ("prompting-exhausted", {"prompt": score("prompt", 0.95, validity=interval(0.98))}, "pass"),
+    (
+        "prompting-exhausted",
+        {"prompt": score("prompt", 0.95, latency=Latency(p50=4, p95=6, mean=4, n=9))},
+        "pass",
+    ),
+    ("prompting-exhausted", {"prompt": score("prompt", 0.95, latency=None)}, "unknown"),
+    ("prompting-exhausted", {"prompt": None}, "unknown"),
+    ("task-stable", traffic("2026-05-02"), "pass"),
+    ("task-stable", traffic("2026-05-03"), "fail"),
+    ("task-stable", traffic(None), "unknown"),
+    ("task-stable", {"task_changes": 2, "first_seen": date(2026, 2, 1)}, "fail"),
+    ("task-stable", {"task_changes": 2, "first_seen": date(2025, 11, 1)}, "pass"),
+    ("task-stable", {"task_changes": 0, "first_seen": date(2026, 2, 1)}, "pass"),
+    ("format-stable", traffic(None), "unknown"),
+    ("enough-data", {"n_train": 99}, "fail"),
+    ("enough-data", {"n_train": 100}, "pass"),
+    (
+        "enough-data",
+        {"n_train": 499, "task": task(output={"kind": "text"}, metric="exact")},
+        "fail",
+    ),
+    (
+        "enough-data",
+        {"n_train": 500, "task": task(output={"kind": "text"}, metric="exact")},
+        "pass",
+    ),
+    ("data-approved", {"rows_approved": 900}, "pass"),
+    ("data-approved", {"rows_approved": 899}, "fail"),
+    ("data-approved", {"rows_approved": 0}, "unknown"),
+    ("data-sound", {}, "pass"),
+    (
+        "data-sound",
+        {"findings": (Finding(check="leakage", severity="stop", message="x", count=1),)},
+        "fail",
+    ),
+    (
+        "data-sound",
+        {"findings": (Finding(check="length", severity="warn", message="x", count=1),)},
+        "pass",
+    ),
+    ("data-covers-traffic", {}, "unknown"),
+    ("hard-cases", {}, "unknown"),
+    ("volume-pays", {"money": money(p_pays=0.9)}, "pass"),
+    ("volume-pays", {"money": money(p_pays=0.89)}, "fail"),
+    ("volume-pays", {"money": money(break_even=300_000.0)}, "pass"),
+    ("volume-pays", {"money": money(break_even=300_001.0)}, "fail"),
+    ("volume-pays", {"money": money(break_even=None)}, "fail"),
+    ("volume-pays", {"money": None, "money_missing": ("volume: set it",)}, "unknown"),
+    ("upkeep", {"task": task(upkeep={"owner": None})}, "unknown"),
+    ("upkeep", {"task": task(upkeep={"review_every_days": None})}, "unknown"),
+    ("upkeep", {"task": task(upkeep={"retrain_every_months": None})}, "unknown"),
+    ("upkeep", {"task": task(upkeep={"rollback": None})}, "unknown"),
+    ("upkeep", {"task": task(upkeep={"rollback": False})}, "fail"),
+    ("general-ability", {"task": task(constraints={"general_ability": None})}, "unknown"),
+    ("general-ability", {"task": task(constraints={"general_ability": "needed"})}, "unknown"),
+    ("general-ability", {}, "pass"),
+    ("failures-under-cap", {"prompt": score("prompt", 0.6, n=95, failures=5)}, "pass"),
+    ("failures-under-cap", {"prompt": score("prompt", 0.6, n=94, failures=6)}, "fail"),
+    ("failures-under-cap", {"prompt": None, "fine_tune": None}, "unknown"),
+    ("gain-quality", {"comparison": comparison(0.03, 0.029)}, "pass"),
+    ("gain-quality", {"comparison": comparison(0.03, 0.03)}, "unknown"),
+    ("gain-quality", {"comparison": comparison(0.029, 0.01)}, "unknown"),
+    ("gain-quality", {"comparison": comparison(0.0, 0.029)}, "fail"),
+    ("gain-quality", {"comparison": None}, "unknown"),
+    ("gain-cost", {"money": money(prompt=0.001, tune=0.00079)}, "pass"),
+    ("gain-cost", {"money": money(prompt=0.001, tune=0.0008)}, "fail"),
+    ("gain-cost", {"money": None}, "unknown"),
+    (
+        "gain-latency",
+        {"fine_tune": score("fine-tune", 0.9, latency=Latency(p50=1, p95=1.5, mean=1, n=9))},
+        "pass",
+    ),
+    ("gain-latency", {}, "fail"),
+    ("gain-latency", {"prompt": score("prompt", 0.6, latency=None)}, "unknown"),
+    ("gain-format", {"prompt": score("prompt", 0.6, validity=interval(0.9))}, "pass"),
+    ("gain-format", {"prompt": score("prompt", 0.6, validity=interval(0.995, 0.004))}, "fail"),
+    (
+        "gain-format",
+        {
+            "prompt": score("prompt", 0.6, validity=interval(0.93)),
+            "fine_tune": score("fine-tune", 0.9, validity=interval(0.97)),
+        },
+        "unknown",
+    ),
+    ("gain-consistency", {}, "unknown"),
+    (
+        "gain-consistency",
+        {
+            "prompt": score("prompt", 0.6, agreement=interval(0.7)),
+            "fine_tune": score("fine-tune", 0.9, agreement=interval(0.9)),
+        },
+        "pass",
+    ),
+    (
+        "gain-consistency",
+        {
+            "prompt": score("prompt", 0.6, agreement=interval(0.9)),
+            "fine_tune": score("fine-tune", 0.9, agreement=interval(0.7)),
+        },
+        "fail",
+    ),
+    ("goal-reached", {"fine_tune": score("fine-tune", 0.88)}, "pass"),
+    ("goal-reached", {"fine_tune": score("fine-tune", 0.86)}, "unknown"),
+    ("goal-reached", {"fine_tune": score("fine-tune", 0.81)}, "fail"),
+    ("goal-reached", {"fine_tune": score("fine-tune", 0.9, validity=interval(0.98))}, "fail"),
+    ("goal-reached", {"fine_tune": None}, "unknown"),
+    (
+        "tune-meets-constraints",
+        {"fine_tune": score("fine-tune", 0.9, latency=Latency(p50=4, p95=5.01, mean=4, n=9))},
+        "fail",
+    ),
+    ("tune-meets-constraints", {"fine_tune": score("fine-tune", 0.9, latency=None)}, "unknown"),
+    (
+        "tune-meets-constraints",
+        {"task": task(constraints={"money_per_1000_calls": 1})},
+        "unknown",
+    ),
+    (
+        "tune-meets-constraints",
+        {
+            "task": task(constraints={"p95_latency_seconds": None}),
+            "fine_tune": score("fine-tune", 0.9, latency=None),
+        },
+        "pass",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "changes", "status"), CASES)
+def test_status_at_the_boundary(name, changes, status):
+    found = gate(name, **changes)
+    assert found.status == status, found.evidence
+
+
+def test_each_gate_is_tested_in_some_status():
+    names = {g.name for g in gates(evidence())}
+    assert names == {name for name, _, _ in CASES}
+
+
+def test_which_gates_block():
+    assert {g.name for g in gates(evidence()) if g.blocks} == BLOCKING
+
+
+def test_every_unknown_gate_says_what_would_settle_it():
+    nothing = evidence(
+        task=task(
+            traffic={"stable_since": None},
+            upkeep={"owner": None, "rollback": None},
+            constraints={"general_ability": None},
+        ),
+        prompt=None,
+        fine_tune=None,
+        comparison=None,
+        money=None,
+        rows_approved=0,
+        prompt_search_complete=False,
+    )
+    unknown = [g for g in gates(nothing) if g.status == "unknown"]
+    assert len(unknown) >= 15
+    for found in unknown:
+        assert found.settle and found.evidence and found.threshold and found.source
+    for found in gates(evidence()):
+        assert found.status == "unknown" or not found.settle
+
+
+def test_few_rows_come_with_their_caveat():
+    assert "not to teach new knowledge" in gate("enough-data", n_train=300).evidence
+    assert "not to teach" not in gate("enough-data", n_train=500).evidence
+
+
+def test_an_unbounded_quality_proves_nothing():
+    unbounded = Interval(estimate=1.0, low=None, high=None, n=1, method="test")
+    found = gate(
+        "goal-reached", fine_tune=score("fine-tune", 0.9).model_copy(update={"quality": unbounded})
+    )
+    assert found.status == "unknown"
+
+
+def test_a_contradicted_claim_of_stability_names_the_changes():
+    found = gate("task-stable", task_changes=2, first_seen=date(2026, 2, 1))
+    assert "2 changes since 2026-02-01" in found.evidence

@@ -1,0 +1,306 @@
+import dataclasses
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trimtab.decide import rule
+from trimtab.decide.rule import RULE, decide, rule_sha256
+from trimtab.types import Finding, Latency
+
+from .factories import comparison, evidence, forecast, money, score, task
+
+NO_GAIN = {"fine_tune": score("fine-tune", 0.60), "comparison": comparison(0.0, 0.02)}
+NARROW_GAIN = {"fine_tune": score("fine-tune", 0.62), "comparison": comparison(0.02, 0.04)}
+PROMPT_MEETS = {"prompt": score("prompt", 0.90)}
+BELOW_GOAL = {"fine_tune": score("fine-tune", 0.75), "comparison": comparison(0.15)}
+STOP = Finding(check="leakage", severity="stop", message="a test row is in train", count=1)
+
+BRANCHES = {
+    # 1: nothing to compare
+    "no prompt": (evidence(prompt=None, comparison=None), "inconclusive"),
+    "stopped before the fine-tune": (
+        evidence(fine_tune=None, comparison=None, money=None, stopped_by="15 minutes"),
+        "inconclusive",
+    ),
+    "nothing in common": (evidence(comparison=None), "inconclusive"),
+    "prompt fails too often": (
+        evidence(prompt=score("prompt", 0.6, n=94, failures=6)),
+        "inconclusive",
+    ),
+    "fine-tune fails too often": (
+        evidence(fine_tune=score("fine-tune", 0.9, n=94, failures=6)),
+        "inconclusive",
+    ),
+    "failures at the cap": (
+        evidence(fine_tune=score("fine-tune", 0.9, n=95, failures=5)),
+        "fine-tune",
+    ),
+    # 2: the prompt is enough
+    "prompt meets, no gain": (
+        evidence(**PROMPT_MEETS, comparison=comparison(0.0, 0.02)),
+        "prompt",
+    ),
+    "prompt meets, gain unclear": (
+        evidence(**PROMPT_MEETS, comparison=comparison(0.03, 0.05)),
+        "prompt",
+    ),
+    "prompt meets, gain does not pay": (
+        evidence(**PROMPT_MEETS, comparison=comparison(0.06), money=money(p_pays=0.5)),
+        "prompt",
+    ),
+    "prompt meets, gain of unknown pay": (
+        evidence(**PROMPT_MEETS, comparison=comparison(0.06), money=None),
+        "prompt",
+    ),
+    "prompt meets, gain pays": (
+        evidence(**PROMPT_MEETS, fine_tune=score("fine-tune", 0.96), comparison=comparison(0.06)),
+        "fine-tune",
+    ),
+    "prompt alone is enough": (
+        evidence(
+            **PROMPT_MEETS,
+            task=task(models={"tune": None}),
+            fine_tune=None,
+            comparison=None,
+            money=None,
+        ),
+        "prompt",
+    ),
+    # 3: a gain, and nothing against it
+    "everything for it": (evidence(), "fine-tune"),
+    "goal not reached yet": (evidence(**BELOW_GOAL), "fine-tune"),
+    "gain of exactly what matters": (evidence(comparison=comparison(0.03, 0.02)), "fine-tune"),
+    "as good and cheaper": (
+        evidence(**{**NO_GAIN, "money": money(prompt=0.001, tune=0.0005)}),
+        "fine-tune",
+    ),
+    "as good and not cheaper by enough": (
+        evidence(**{**NO_GAIN, "money": money(prompt=0.001, tune=0.00081)}),
+        "prompt",
+    ),
+    "as good and faster": (
+        evidence(
+            **{
+                **NO_GAIN,
+                "fine_tune": score(
+                    "fine-tune", 0.6, latency=Latency(p50=0.5, p95=1.0, mean=0.5, n=20)
+                ),
+            }
+        ),
+        "fine-tune",
+    ),
+    "cheaper but worse": (
+        evidence(comparison=comparison(-0.1), money=money(prompt=0.001, tune=0.0005)),
+        "prompt",
+    ),
+    "cheaper but perhaps worse": (
+        evidence(comparison=comparison(-0.02, 0.03), money=money(prompt=0.001, tune=0.0005)),
+        "inconclusive",
+    ),
+    # 4: more labels
+    "forecast reaches the goal": (
+        evidence(**{**NARROW_GAIN, "forecast": forecast(1_900, 1_100)}),
+        "collect-data",
+    ),
+    "forecast reaches it, upkeep unknown": (
+        evidence(
+            **{
+                **BELOW_GOAL,
+                "forecast": forecast(1_900, 1_100),
+                "task": task(upkeep={"owner": None}),
+            }
+        ),
+        "collect-data",
+    ),
+    "forecast reaches it but it cannot pay": (
+        evidence(
+            **{
+                **NARROW_GAIN,
+                "forecast": forecast(1_900),
+                "money": money(break_even=None, p_pays=0.0),
+            }
+        ),
+        "prompt",
+    ),
+    "too little data only": (evidence(n_train=90), "collect-data"),
+    "text needs 500 rows": (
+        evidence(n_train=499, task=task(output={"kind": "text"}, metric="exact")),
+        "collect-data",
+    ),
+    "just enough data": (evidence(n_train=100), "fine-tune"),
+    # 5: cannot tell
+    "interval straddles": (evidence(**NARROW_GAIN), "inconclusive"),
+    "significant but perhaps too small": (
+        evidence(comparison=comparison(0.025, 0.02)),
+        "inconclusive",
+    ),
+    "upkeep unknown": (evidence(task=task(upkeep={"owner": None})), "inconclusive"),
+    "volume unknown": (evidence(money=None), "inconclusive"),
+    "general ability not asked": (
+        evidence(task=task(constraints={"general_ability": None})),
+        "inconclusive",
+    ),
+    "general ability needed, not measured": (
+        evidence(task=task(constraints={"general_ability": "needed"})),
+        "inconclusive",
+    ),
+    "prompt search cut short": (evidence(prompt_search_complete=False), "inconclusive"),
+    "nobody approved": (evidence(rows_approved=0), "inconclusive"),
+    "rows exist that were not trained on": (
+        evidence(**{**NARROW_GAIN, "forecast": forecast(700)}),
+        "inconclusive",
+    ),
+    # 6: prompt, though it misses the goal
+    "no gain": (evidence(**NO_GAIN), "prompt"),
+    "gain does not pay": (evidence(money=money(p_pays=0.89)), "prompt"),
+    "gain below break-even": (evidence(money=money(break_even=400_000.0)), "prompt"),
+    "task moves": (evidence(task=task(traffic={"stable_since": "2026-05-20"})), "prompt"),
+    "no way back": (evidence(task=task(upkeep={"rollback": False})), "prompt"),
+    "rows not approved": (evidence(rows_approved=899), "prompt"),
+    "fine-tune too slow": (
+        evidence(fine_tune=score("fine-tune", 0.9, latency=Latency(p50=5, p95=5.1, mean=5, n=20))),
+        "prompt",
+    ),
+    "data unsound": (evidence(findings=(STOP,)), "prompt"),
+    "a failed gate outweighs an unknown one": (
+        evidence(money=money(p_pays=0.1), task=task(upkeep={"owner": None})),
+        "prompt",
+    ),
+    "too few rows for any fine-tune": (
+        evidence(fine_tune=None, comparison=None, money=None, n_train=60),
+        "prompt",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BRANCHES)
+def test_every_branch_and_boundary(name):
+    found, word = BRANCHES[name]
+    verdict = decide(found)
+    assert verdict.word == word, verdict.headline
+    assert verdict.headline.endswith(".")
+    assert verdict.would_change
+    winner = found.fine_tune if word == "fine-tune" else found.prompt
+    assert verdict.winner == (winner.variant if winner else None)
+
+
+def test_the_headline_gives_both_scores():
+    headline = decide(evidence()).headline
+    assert "0.90" in headline and "0.60" in headline and "300,000 calls a month" in headline
+
+
+def test_a_winner_below_the_goal_says_so():
+    verdict = decide(evidence(**BELOW_GOAL, forecast=forecast(None)))
+    assert verdict.word == "fine-tune"
+    assert "0.85 is not reached yet" in verdict.headline
+    assert "would reach 0.85" in verdict.headline
+
+
+def test_a_prompt_that_misses_the_goal_says_so():
+    assert "falls short: quality 0.6 (at least 0.85)" in decide(evidence(**NO_GAIN)).headline
+
+
+def test_the_labels_to_collect_come_with_their_interval():
+    verdict = decide(evidence(**{**NARROW_GAIN, "forecast": forecast(1_900, 1_100)}))
+    assert "1,100 more rows (95%: 300 to more than can be foretold)" in verdict.headline
+
+
+def test_too_few_rows_are_counted():
+    assert "Label 10 more rows" in decide(evidence(n_train=90)).headline
+
+
+def test_a_straddling_interval_names_the_rows_that_settle_it():
+    """Detectable 0.06 at n = 200, so 0.03 needs 200 x 4 rows."""
+    assert any("800 test rows" in line for line in decide(evidence(**NARROW_GAIN)).would_change)
+
+
+def test_an_unknown_gate_is_named_with_what_settles_it():
+    verdict = decide(evidence(task=task(constraints={"general_ability": None})))
+    assert "Is general ability kept" in verdict.headline
+    assert any("set constraints.general_ability" in line for line in verdict.would_change)
+
+
+def test_a_stopped_run_names_its_budget():
+    verdict = decide(evidence(fine_tune=None, comparison=None, money=None, stopped_by="15 minutes"))
+    assert "15 minutes" in verdict.headline
+
+
+def test_the_volume_at_which_it_flips_is_named():
+    assert any("below 100,000 calls" in line for line in decide(evidence()).would_change)
+    below = decide(evidence(money=money(break_even=400_000.0)))
+    assert any("above 400,000 calls" in line for line in below.would_change)
+
+
+def test_the_value_at_which_it_flips_breaks_even():
+    """(12/12 + 2)/300,000 + 0.0006 - 0.0004 = 0.00021 a call, over a gain of 0.3: 0.0007."""
+    verdict = decide(evidence(money=money(break_even=None, p_pays=0.0, tune=0.0006)))
+    assert any("worth 0.0007 USD" in line for line in verdict.would_change)
+
+
+def test_failures_only_count_apart():
+    """Four failed calls of 100 leave the scores, and so the verdict, as they were."""
+    few = evidence(fine_tune=score("fine-tune", 0.9, n=96, failures=4))
+    assert decide(few).word == decide(evidence()).word
+    assert "scores 0.90" in decide(few).headline
+    assert any("4 of its calls failed" in line for line in decide(few).reasons)
+
+
+def test_every_threshold_and_the_text_change_the_hash(monkeypatch):
+    original = rule_sha256()
+    assert len(original) == 64
+    assert decide(evidence()).rule_sha256 == original
+    for field in dataclasses.fields(rule.THRESHOLDS):
+        changed = dataclasses.replace(
+            rule.THRESHOLDS, **{field.name: getattr(rule.THRESHOLDS, field.name) * 2}
+        )
+        monkeypatch.setattr(rule, "THRESHOLDS", changed)
+        assert rule_sha256() != original, field.name
+    monkeypatch.undo()
+    monkeypatch.setattr(rule, "RULE", RULE.replace("every blocking gate", "most gates"))
+    assert rule_sha256() != original
+
+
+def test_the_rule_reads_as_text():
+    assert "{" not in RULE
+    for word in ("prompt", "fine-tune", "collect-data", "inconclusive"):
+        assert f". {word}" in RULE
+
+
+UPKEEP = {"owner": None}
+NOT_ASKED = {"general_ability": None}
+ANY_EVIDENCE = st.builds(
+    evidence,
+    task=st.sampled_from(
+        [task(), task(upkeep=UPKEEP), task(constraints=NOT_ASKED), task(models={"tune": None})]
+    ),
+    prompt=st.sampled_from([None, score("prompt", 0.6), score("prompt", 0.9)]),
+    fine_tune=st.sampled_from(
+        [None, score("fine-tune", 0.7), score("fine-tune", 0.9, n=80, failures=20)]
+    ),
+    comparison=st.none() | st.builds(comparison, st.floats(-0.3, 0.3), st.floats(0.01, 0.1)),
+    money=st.none() | st.builds(money, p_pays=st.floats(0, 1)),
+    forecast=st.none() | st.builds(forecast, st.none() | st.integers(300, 3_000)),
+    n_train=st.integers(20, 2_000),
+    rows_approved=st.sampled_from([0, 500, 1_000]),
+    prompt_search_complete=st.booleans(),
+)
+
+
+@given(ANY_EVIDENCE)
+@settings(max_examples=300, deadline=None)
+def test_a_fine_tune_wins_only_with_a_gain_and_every_blocking_gate(found):
+    verdict = decide(found)
+    gains = [g for g in verdict.gates if g.name.startswith("gain-") and g.status == "pass"]
+    blocked = [g.name for g in verdict.gates if g.blocks and g.status != "pass"]
+    if verdict.word == "fine-tune":
+        assert gains and not blocked
+        assert found.comparison.difference.low > -found.task.goals.smallest_difference
+        assert verdict.winner == "id-fine-tune"
+    else:
+        assert verdict.winner in (None, "id-prompt")
+    if found.prompt is None:
+        assert verdict.word == "inconclusive"
+    if verdict.word == "collect-data":
+        assert "more rows" in verdict.headline
+    assert verdict.would_change
