@@ -19,9 +19,11 @@ Status = Literal["pass", "fail", "unknown"]
 
 
 class Noun(BaseModel):
-    """A frozen value that refuses unknown fields."""
+    """A frozen value that refuses unknown fields. Docstrings of fields go into its JSON Schema."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, use_attribute_docstrings=True
+    )
 
 
 def content_hash(*parts: str, length: int = 16) -> str:

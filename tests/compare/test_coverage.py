@@ -81,7 +81,7 @@ def test_differences_with_few_changes_never_claim_too_much(departing, n):
 def test_wilson_covers_exactly(n):
     """Exact binomial coverage: 95% on average over p, at least 93% for p in 0.1 to 0.9.
 
-    Within a fraction of 1 / n of 0 or 1 single p fall to 83.8%, as for every n.
+    Within a fraction of 1 / n of 0 or 1 single p fall to about 84%, as for every n.
     """
     low, high = wilson_bounds(np.arange(n + 1) / n, n, 0.95)
     rates = np.linspace(0.0005, 0.9995, 1_999)
@@ -89,7 +89,7 @@ def test_wilson_covers_exactly(n):
     coverage = (covers * binom.pmf(np.arange(n + 1), n, rates[:, None])).sum(axis=1)
     assert 0.945 <= coverage.mean() <= 0.96
     assert coverage[(rates >= 0.1) & (rates <= 0.9)].min() >= 0.93
-    assert 0.835 <= coverage.min() <= 0.85
+    assert 0.83 <= coverage.min() <= 0.87
 
 
 @pytest.mark.parametrize("n", [60, 300])

@@ -127,7 +127,7 @@ def _unmeasured(case: _Case) -> Verdict | None:
         what = f"no fine-tune was measured on the test rows{stopped}"
     elif any(gate.name == "failures-under-cap" and gate.status == "fail" for gate in case.gates):
         what = f"more than {THRESHOLDS.failure_cap:.0%} of the test calls failed"
-        settle = "mend what made the calls fail, and run the same command again"
+        settle = "mend what made the calls fail, and run again with --fresh"
     elif fine_tune is not None and evidence.measured_difference is None:
         what = "the two arms share too few answered test rows to be compared"
         settle = "more test rows"

@@ -21,8 +21,8 @@ CONFIRMATION = "confirmation on the test"
 LATENCY = "latency, one call at a time"
 AGREEMENT = "agreement of sampled answers"
 
-TIMED_CALLS = 20
-SAMPLED_ROWS = 24
+TIMED_CALLS = 15
+SAMPLED_ROWS = 16
 SAMPLED_REPEATS = 3
 SMALLEST_TRAINING = 32
 SIZE_RATIO = 2.5

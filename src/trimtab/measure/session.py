@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from trimtab.engine.base import Engine
 from trimtab.engine.cache import RequestCache, default_cache_path
 from trimtab.engine.registry import make_engine
-from trimtab.errors import RunError
+from trimtab.errors import RunError, TaskError
 from trimtab.measure.bench import Bench
 from trimtab.measure.calibrate import calibrate
 from trimtab.measure.meter import Meter, Progress
@@ -99,8 +99,13 @@ def environment(session: Session) -> dict[str, JsonValue]:
 def _tuner(
     tune: ModelSpec | None, prompt: ModelSpec, prompt_engine: Engine, progress: Progress
 ) -> LocalEngine | None:
-    if tune is None or tune.engine != "local":
+    if tune is None:
         return None
+    if tune.engine != "local":
+        raise TaskError(
+            f"models.tune.engine is {tune.engine!r}, and only 'local' can train so far; "
+            "set it, or set models.tune to null to measure prompts alone"
+        )
     same = (tune.engine, tune.model) == (prompt.engine, prompt.model)
     return prompt_engine if same else make_engine(tune, progress.note)  # type: ignore[return-value]
 

@@ -5,7 +5,6 @@ runs/
   20260131T120000Z-1a2b3c4d/
     run.json             what this run decides, and why it was started
     plan.json            what it planned to spend
-    variants.json        the variants it compared
     records/             <variant id>-<split>.jsonl, one Record a line
     spent.jsonl          what each stage used, one Spent a line
     test_openings.jsonl  each opening of the sealed test
@@ -69,10 +68,6 @@ class Run:
     @property
     def plan_path(self) -> Path:
         return self.folder / "plan.json"
-
-    @property
-    def variants_path(self) -> Path:
-        return self.folder / "variants.json"
 
     @property
     def verdict_path(self) -> Path:

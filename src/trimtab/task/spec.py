@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -107,9 +107,11 @@ class Budget(Noun):
 class Search(Noun):
     """What each arm tries. The defaults suit a small model on a small machine."""
 
-    demonstrations: tuple[int, ...] = (4, 8)
-    learning_rates: tuple[float, ...] = (3e-4, 1e-3, 2e-3)
-    train_sizes: tuple[int, ...] = ()
+    demonstrations: tuple[Annotated[int, Field(ge=1)], ...] = (4, 8)
+    learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        default=(3e-4, 1e-3, 2e-3), min_length=1
+    )
+    train_sizes: tuple[Annotated[int, Field(ge=1)], ...] = ()
     """Nested training sizes; empty: geometric, up to what the budget allows."""
     epochs: int = Field(default=3, ge=1)
     rank: int = Field(default=16, ge=1)

@@ -29,6 +29,8 @@ class Trained(Noun):
 
     point: CurvePoint
     variant: Variant
+    tried: tuple[Variant, ...]
+    """The variants of all its epochs, in order."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,11 @@ class TuneArm:
             sweep = self._sweep(rows[: sizes[0]], dev_rows)
             rate = min(sweep, key=lambda point: point.dev_loss).learning_rate
             for size in sizes:
-                if size not in finished:
+                if size in finished:
+                    # Scored before, so without a call; the caller hears of them in each sitting.
+                    for variant in finished[size].tried:
+                        self.evaluate(variant)
+                else:
                     start = self._adapter_folder(trained[-1]) if trained else None
                     finished[size] = self._train_size(rows[:size], dev_rows, rate, start)
                     append(self._log, [finished[size]])
@@ -106,7 +112,8 @@ class TuneArm:
             candidates.append((quality.estimate or 0.0, epoch, variant, quality))
         _, best, variant, quality = max(candidates, key=lambda each: each[0])
         point = self._point(rows, rate, epochs, best, quality, variant.id)
-        return Trained(point=point, variant=variant)
+        tried = tuple(each for _, _, each, _ in candidates)
+        return Trained(point=point, variant=variant, tried=tried)
 
     def _point(
         self,

@@ -61,10 +61,9 @@ def forecast(
     rows = np.unique(np.geomspace(curve.rows[0], MAX_REACH * largest, _GRID).round())
     qualities = np.clip(1 - error_draws(curve, rows, seed), 0.0, 1.0)
     bands = np.quantile(qualities, (0.5, *_TAILS), axis=0)
-    crossings = _first_reaching(qualities, rows, goal)
-    needed = _first_reaching(bands[:1], rows, goal)[0]
     shown = np.linspace(0, len(rows) - 1, _SHOWN).round().astype(int)
-    soonest, latest = np.quantile(crossings, _TAILS, method="inverted_cdf")
+    crossings = _crossings(qualities, rows, goal)
+    needed, soonest, latest = np.quantile(crossings, (0.5, *_TAILS), method="inverted_cdf")
     return Forecast(
         goal=goal,
         rows_now=have,
@@ -105,11 +104,12 @@ def _width(point: CurvePoint) -> float:
     return high - low
 
 
-def _first_reaching(qualities: Array, rows: Array, goal: float) -> Array:
-    """(B,) smallest size at which each of the (B, N) curves reaches `goal`; inf where none does."""
-    reached = qualities >= goal
-    first: Array = np.where(reached.any(axis=1), rows[reached.argmax(axis=1)], np.inf)
-    return first
+def _crossings(qualities: Array, rows: Array, goal: float) -> Array:
+    """(B,) size from which each of the (B, N) curves stays at `goal` or above; inf where none."""
+    backwards = (qualities >= goal)[:, ::-1]
+    stays = np.logical_and.accumulate(backwards, axis=1)[:, ::-1]
+    reached: Array = np.where(stays[:, -1], rows[stays.argmax(axis=1)], np.inf)
+    return reached
 
 
 def _known(rows: float) -> int | None:

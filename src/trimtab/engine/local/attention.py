@@ -104,50 +104,70 @@ def shared_prefix_attention(
 
     Without `kv` (training, scoring) it is plain causal attention over the batch.
     """
+    causal = True
+    mask = None
     if kv is not None:
-        start = kv.lengths[kv._writing]
+        hidden_from = kv.lengths[kv._writing] + query.shape[2]
         key, value = kv.write(module.layer_idx, key, value)
-        if query.shape[2] == 1 or len(kv.prefix):
-            return _over_prefix_and_rows(
-                module.layer_idx, query, key, value, kv, start, scaling
+        prefix = kv.prefix
+        if query.shape[2] == 1:
+            return _one_token(
+                module.layer_idx, query, key, value, prefix, hidden_from, scaling
             ), None
+        if len(prefix):
+            causal = False
+            mask = _mask_after_prefix(query.shape[2], len(prefix), query)
+            key = _after(prefix.keys[module.layer_idx], key)
+            value = _after(prefix.values[module.layer_idx], value)
     out = functional.scaled_dot_product_attention(
-        query, key, value, is_causal=True, scale=scaling, enable_gqa=True
+        query, key, value, attn_mask=mask, is_causal=causal, scale=scaling, enable_gqa=True
     )
     return out.transpose(1, 2), None
 
 
-def _over_prefix_and_rows(
+def _after(prefix: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+    """Each row's keys or values behind those of the prefix."""
+    return torch.cat([prefix.expand(own.shape[0], -1, -1, -1), own], dim=2)
+
+
+def _mask_after_prefix(new: int, shared: int, like: torch.Tensor) -> torch.Tensor:
+    """[new, shared + new]: 0 where a token may look (the prefix, itself, what precedes it)."""
+    mask = torch.full((new, new), float("-inf"), dtype=like.dtype, device=like.device).triu(1)
+    return torch.cat([mask.new_zeros(new, shared), mask], dim=1)
+
+
+def _one_token(
     layer: int,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    kv: KeyValues,
-    start: torch.Tensor,
+    prefix: Prefix,
+    hidden_from: torch.Tensor,
     scaling: float,
 ) -> torch.Tensor:
-    rows, heads, new, size = query.shape
-    kv_heads, used, shared = key.shape[1], key.shape[2], len(kv.prefix)
+    """Attention of one new token per row; row i sees its own tokens before `hidden_from[i]`.
+
+    All rows read the same prefix, so that part is one product per head, not one per row and head.
+    """
+    rows, heads, _, size = query.shape
+    kv_heads, used, shared = key.shape[1], key.shape[2], len(prefix)
     group = heads // kv_heads
-    query = (query * scaling).reshape(rows, kv_heads, group * new, size)
-    scores = query.new_empty(rows, kv_heads, group * new, shared + used)
+    query = (query * scaling).view(rows, kv_heads, group, size)
+    scores = query.new_empty(rows, kv_heads, group, shared + used)
     if shared:
-        # All rows read the same prefix: one product per head instead of one per row and head.
-        stacked = query.transpose(0, 1).reshape(kv_heads, rows * group * new, size)
-        over_prefix = stacked @ kv.prefix.keys[layer].transpose(1, 2)
-        scores[..., :shared] = over_prefix.view(kv_heads, rows, group * new, shared).transpose(0, 1)
+        stacked = query.transpose(0, 1).reshape(kv_heads, rows * group, size)
+        over_prefix = stacked @ prefix.keys[layer].transpose(1, 2)
+        scores[..., :shared] = over_prefix.view(kv_heads, rows, group, shared).transpose(0, 1)
     scores[..., shared:] = query @ key.transpose(2, 3)
-    last_seen = start[:, None] + torch.arange(new)
-    hidden = torch.arange(used)[None, None] > last_seen[:, :, None]
-    own = scores.view(rows, kv_heads, group, new, shared + used)[..., shared:]
-    own.masked_fill_(hidden[:, None, None].to(query.device), float("-inf"))
+    hidden = torch.arange(used) >= hidden_from[:, None]
+    scores[..., shared:].masked_fill_(hidden[:, None, None].to(query.device), float("-inf"))
     weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
     out = weights[..., shared:] @ value
     if shared:
         stacked = weights[..., :shared].transpose(0, 1).reshape(kv_heads, -1, shared)
-        from_prefix = stacked @ kv.prefix.values[layer]
-        out += from_prefix.view(kv_heads, rows, group * new, size).transpose(0, 1)
-    return out.view(rows, kv_heads * group, new, size).transpose(1, 2)
+        from_prefix = stacked @ prefix.values[layer]
+        out += from_prefix.view(kv_heads, rows, group, size).transpose(0, 1)
+    return out.reshape(rows, 1, heads, size)
 
 
 def register_attention() -> None:

@@ -13,8 +13,6 @@ from trimtab.engine.local.grammar import GrammarState
 
 _PREFILL_TOKENS = 2048
 """Tokens in one prefill pass: enough to keep two cores busy, few enough to stay in the cache."""
-_SCORE_BYTES = 256 << 20
-"""Bound on the attention scores of one pass over a shared prefix."""
 
 
 @dataclass
@@ -57,7 +55,7 @@ class Decoder:
         rows = sorted(rows, key=lambda row: len(row.prompt))
         capacity = max(len(row.prompt) + row.max_tokens for row in rows)
         kv = KeyValues(prefix, len(rows), capacity, self._config.num_hidden_layers)
-        for first, last in _prefill_passes(rows, len(prefix), self._config.num_attention_heads):
+        for first, last in _prefill_passes(rows):
             logits = self._forward([row.prompt for row in rows[first:last]], kv, first)
             for row, scores in zip(rows[first:last], logits, strict=True):
                 self._take(row, scores)
@@ -128,15 +126,11 @@ def _remove_ended(active: list[Row], kv: KeyValues) -> Iterator[Row]:
             yield row
 
 
-def _prefill_passes(rows: Sequence[Row], shared: int, heads: int) -> Iterator[tuple[int, int]]:
-    """Cut length-sorted rows into passes that respect both bounds above."""
+def _prefill_passes(rows: Sequence[Row]) -> Iterator[tuple[int, int]]:
+    """Cut length-sorted rows into passes of bounded padded size."""
     first = 0
     for last in range(1, len(rows) + 1):
-        if last < len(rows):
-            length = len(rows[last].prompt)
-            count = last + 1 - first
-            scores = count * heads * length * (shared + length) * 4 if shared else 0
-            if count * length <= _PREFILL_TOKENS and scores <= _SCORE_BYTES:
-                continue
+        if last < len(rows) and (last + 1 - first) * len(rows[last].prompt) <= _PREFILL_TOKENS:
+            continue
         yield first, last
         first = last

@@ -69,8 +69,13 @@ class LocalEngine:
         return len(self.template.prompt(messages))
 
     def satisfies(self, contract: OutputContract, completion: Completion) -> bool:
-        """Exact: text in the grammar's language means that no greedy step was forbidden."""
-        return completion.finish == "stop" and self._grammar(contract).accepts(completion.text)
+        """Text in the grammar's language means that no greedy step was forbidden, if the text shows
+        all that was written."""
+        return (
+            completion.finish == "stop"
+            and self.template.shows_all(completion.text, completion.tokens_out)
+            and self._grammar(contract).accepts(completion.text)
+        )
 
     def _prepare(self, position: int, request: Request) -> tuple[tuple[int, ...], Row] | Failed:
         ids = self.template.prompt(request.messages)
@@ -109,7 +114,9 @@ class LocalEngine:
         key = contract.model_dump_json()
         if key not in self._grammars:
             vocabulary = self.loaded.model.get_output_embeddings().weight.shape[0]
-            self._grammars[key] = Grammar(contract, self.loaded.tokenizer, vocabulary)
+            self._grammars[key] = Grammar(
+                contract, self.loaded.tokenizer, vocabulary, self.loaded.stop_tokens
+            )
         return self._grammars[key]
 
     def _completion(self, row: Row, prefix: Prefix) -> Completion:

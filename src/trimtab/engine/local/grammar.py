@@ -16,12 +16,20 @@ _COMPACT_JSON: Any = {"whitespace_flexible": False, "item_separator": ",", "key_
 
 
 class Grammar:
-    """A compiled contract. `start` begins one answer."""
+    """A compiled contract. `start` begins one answer, which any of `stop_tokens` may end."""
 
-    def __init__(self, contract: OutputContract, tokenizer: Any, vocabulary: int) -> None:
+    def __init__(
+        self,
+        contract: OutputContract,
+        tokenizer: Any,
+        vocabulary: int,
+        stop_tokens: frozenset[int],
+    ) -> None:
         import llguidance.hf
 
-        self._tokenizer = llguidance.hf.from_tokenizer(tokenizer, n_vocab=vocabulary)
+        self._tokenizer = llguidance.hf.from_tokenizer(
+            tokenizer, n_vocab=vocabulary, eos_token=sorted(stop_tokens)
+        )
         self._grammar = _grammar_text(contract)
         self.vocabulary = vocabulary
         problem = self.start().problem

@@ -24,14 +24,14 @@ class ChatTemplate:
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Token ids up to where the model's answer begins."""
-        return self._encode(messages, add_generation_prompt=True)
+        return self._encode(self._render(messages, add_generation_prompt=True), messages)
 
     def shared(self, messages: Sequence[Message], count: int) -> list[int]:
         """Leading token ids of every conversation that starts with the first `count` messages."""
         if count == 0:
             return []
         full = self.prompt(messages)
-        head = self._encode(messages[:count], add_generation_prompt=False)
+        head = self._encode(self._render(messages[:count], add_generation_prompt=False), messages)
         same = 0
         # The last prompt token is never shared: its logits give the first token of the answer.
         for ours, theirs in zip(head, full[:-1], strict=False):
@@ -46,14 +46,20 @@ class ChatTemplate:
         The prompt ids equal `prompt(messages[:-1])` exactly; the answer ids end with the token
         that closes the turn. Raises `ModelError` for a template that renders these differently.
         """
-        prompt = self.prompt(messages[:-1])
-        full = self._encode(messages, add_generation_prompt=False)
-        if full[: len(prompt)] != prompt:
+        opened = self._render(messages[:-1], add_generation_prompt=True)
+        closed = self._render(messages, add_generation_prompt=False)
+        if not closed.startswith(opened):
             raise ModelError(
                 "the model's chat template renders the start of an answer differently in training "
                 "and in use, so a fine-tune would learn a prompt that it never sees"
             )
-        answer = full[len(prompt) :]
+        prompt = self._encode(opened, messages)
+        whole = self._encode(closed, messages)
+        answer = whole[len(prompt) :]
+        if whole[: len(prompt)] != prompt:
+            # A line break that begins the answer would be merged with the one that ends the
+            # prompt. In use, the prompt has its own tokens before the answer has any.
+            answer = self._encode(closed[len(opened) :], messages)
         stop = self._tokenizer.eos_token_id
         if stop not in answer:
             raise ModelError(
@@ -64,16 +70,27 @@ class ChatTemplate:
     def text(self, ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True))
 
-    def _encode(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> list[int]:
-        marks = [f"\ue000{index}\ue001" for index in range(len(messages))]
-        rendered = self._tokenizer.apply_chat_template(
-            [
-                {"role": message.role, "content": mark}
-                for message, mark in zip(messages, marks, strict=True)
-            ],
-            tokenize=False,
-            add_generation_prompt=add_generation_prompt,
+    def shows_all(self, text: str, tokens: int) -> bool:
+        """Whether `text` surely is all that an answer of `tokens` tokens, its end token included,
+        says: control tokens are left out of a text, and broken characters replaced in it."""
+        encoded = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)
+        return "\ufffd" not in text and len(encoded["input_ids"]) + 1 == tokens
+
+    def _render(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
+        """The template's text, with a mark in place of each message's content."""
+        return str(
+            self._tokenizer.apply_chat_template(
+                [
+                    {"role": message.role, "content": f"\ue000{index}\ue001"}
+                    for index, message in enumerate(messages)
+                ],
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+            )
         )
+
+    def _encode(self, rendered: str, messages: Sequence[Message]) -> list[int]:
+        """Token ids of rendered text, with the contents of `messages` put in for the marks."""
         ids: list[int] = []
         position = 0
         for special in self._special.finditer(rendered):

@@ -38,6 +38,7 @@ def load(name: str, progress: Callable[[str], None]) -> LoadedModel:
     attention the local engine does not implement.
     """
     import transformers
+    from safetensors import SafetensorError
 
     _quieten()
     source = resolve_model(name, progress)
@@ -53,7 +54,7 @@ def load(name: str, progress: Callable[[str], None]) -> LoadedModel:
             trust_remote_code=False,
             attn_implementation=ATTENTION,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         first_line = str(error).strip().splitlines()[0]
         raise ModelError(
             f"model {name!r} cannot be loaded: {first_line}\n"
@@ -133,7 +134,9 @@ def _stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
 
 
 def _refuse_unsupported(name: str, config: Any, tokenizer: Any) -> None:
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    window = getattr(config, "sliding_window", None)
+    everywhere = "full_attention" if window is None else "sliding_attention"
+    kinds = set(getattr(config, "layer_types", None) or [everywhere])
     if kinds != {"full_attention"}:
         raise ModelError(
             f"model {name!r} uses {', '.join(sorted(kinds - {'full_attention'}))}, which the local "

@@ -1,0 +1,56 @@
+"""What tests of several folders share: a private cache, and models."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from tiny import load_in_float32, save_tiny_model, train_tiny_adapter
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is first imported
+
+
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test reads or fills the user's cache."""
+    cache = tmp_path / "trimtab-cache"
+    monkeypatch.setenv("TRIMTAB_CACHE", str(cache))
+    return cache
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the tiny model."""
+    folder = tmp_path_factory.mktemp("tiny-model")
+    save_tiny_model(folder)
+    return folder
+
+
+@pytest.fixture
+def tiny_engine(tiny_model: Path):
+    return load_in_float32(tiny_model)
+
+
+@pytest.fixture(scope="session")
+def tiny_adapter(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a LoRA adapter of the tiny model, trained on `tiny.LEARNT`."""
+    return train_tiny_adapter(tiny_model, tmp_path_factory.mktemp("tiny-adapter"))
+
+
+@pytest.fixture
+def in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load models in float32 whatever this processor is fastest in."""
+    import torch
+
+    from trimtab.engine.local import weights
+
+    monkeypatch.setattr(weights, "fastest_dtype", lambda device: torch.float32)
+
+
+@pytest.fixture(scope="session")
+def real_model() -> Path:
+    """Folder of the real default model, in the user's own cache."""
+    from trimtab.engine.default_model import default_model_folder
+
+    return default_model_folder(print)
