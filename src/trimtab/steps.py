@@ -94,13 +94,17 @@ def tune(session: Session, candidates: Candidates) -> None:
         return
     from trimtab.tune.arm import TuneArm
 
+    def on_tokens(tokens: int) -> None:
+        session.meter.book(train_tokens=tokens)
+        session.meter.check()
+
     arm = TuneArm(
         engine=session.tuner,
         task=session.opened.task,
         folder=session.run.adapters_path,
         max_tokens=session.plan.max_tokens,
         evaluate=lambda variant: _score_on_dev(session, variant, candidates),
-        on_tokens=lambda tokens: session.meter.tick(train_tokens=tokens),
+        on_tokens=on_tokens,
     )
     split = session.opened.split
     with session.meter.stage(TRAINING, "fine-tune", session.plan.arm_seconds):

@@ -60,7 +60,7 @@ def examples_of(pairs) -> list[Example]:
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(instructions=texts, pairs=st.lists(st.tuples(texts, texts), min_size=1, max_size=3))
 def test_training_prompts_are_the_prompts_that_are_served(tiny_engine, instructions, pairs) -> None:
@@ -77,7 +77,7 @@ def test_targets_that_begin_or_end_with_space_are_learnt_as_they_are(tiny_engine
 
 
 @pytest.mark.model
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(pairs=st.lists(st.tuples(texts, texts), min_size=1, max_size=4))
 def test_parity_holds_for_the_real_tokenizer(real_engine, pairs) -> None:
     check_parity(real_engine, task("Extract."), examples_of(pairs))

@@ -55,17 +55,22 @@ class Bench:
         done = {r.example: r for r in read_records(path) if r.repeat == repeat}
         requests = self._requests(variant, examples, repeat)
         order = sorted(range(len(examples)), key=lambda i: (_length(requests[i]), examples[i].id))
+        left = sum(example.id not in done for example in examples)
         # Chunks are cut from all rows, answered or not, so that a resumed run forms the same
         # batches and so gets the same numbers.
         for chunk in _chunks(order, self.engine.chunk_size):
             missing = [i for i in chunk if examples[i].id not in done]
-            if missing:
-                self.meter.check()
+            if not missing:
+                continue
+            self.meter.check()
             for i, answer, reused in self._answers(variant, requests, missing):
                 record = self._record(variant, examples[i], repeat, answer, reused)
                 append(path, [record])
                 done[examples[i].id] = record
                 self._book(answer, reused)
+                left -= 1
+                if left:  # a budget that the last answer uses up was enough
+                    self.meter.check()
         return [done[example.id] for example in examples]
 
     def sampled(
@@ -165,9 +170,9 @@ class Bench:
         if reused:
             return
         if isinstance(answer, Failed):
-            self.meter.tick(calls=1)
+            self.meter.book(calls=1)
             return
-        self.meter.tick(
+        self.meter.book(
             calls=1,
             tokens_in=answer.tokens_in,
             tokens_out=answer.tokens_out,

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trimtab.engine.base import Engine
+from trimtab.measure.bench import call_price
 from trimtab.measure.meter import Meter
 from trimtab.prompt.render import render
 from trimtab.prompt.variants import tuned_prompt
-from trimtab.task.spec import Task
+from trimtab.task.spec import ModelSpec, Task
 from trimtab.types import Completion, Decoding, Example, Message, Noun, Request
 
 if TYPE_CHECKING:
@@ -35,12 +36,19 @@ class Rates(Noun):
 def calibrate(
     task: Task, engine: Engine, tuner: LocalEngine | None, rows: Sequence[Example], meter: Meter
 ) -> Rates:
-    """Measure on up to 32 training `rows`, some ten seconds for the default model."""
+    """Measure on up to 32 training `rows`, some ten seconds for the default model.
+
+    What it uses is booked, but no budget ends it: without rates there would be no plan.
+    """
     few = rows[:_ROWS]
     requests = [render(tuned_prompt(task), row.input, None) for row in few]
-    _generate(engine, requests[:2], 2, meter)  # the first pass pays for memory and start-up
-    short_seconds, tokens_in, short_out = _generate(engine, requests, 1, meter)
-    long_seconds, _, long_out = _generate(engine, requests, 1 + _ANSWER_TOKENS, meter)
+
+    def generate(messages: Sequence[tuple[Message, ...]], tokens: int) -> tuple[float, int, int]:
+        return _generate(engine, task.models.prompt, messages, tokens, meter)
+
+    generate(requests[:2], 2)  # the first pass pays for memory and start-up
+    short_seconds, tokens_in, short_out = generate(requests, 1)
+    long_seconds, _, long_out = generate(requests, 1 + _ANSWER_TOKENS)
     tiny = 1e-6
     return Rates(
         prefill=tokens_in / max(short_seconds, tiny),
@@ -50,7 +58,11 @@ def calibrate(
 
 
 def _generate(
-    engine: Engine, messages: Sequence[tuple[Message, ...]], max_tokens: int, meter: Meter
+    engine: Engine,
+    spec: ModelSpec,
+    messages: Sequence[tuple[Message, ...]],
+    max_tokens: int,
+    meter: Meter,
 ) -> tuple[float, int, int]:
     """(seconds, tokens in, tokens out) of one batch."""
     requests = [Request(messages=m, decoding=Decoding(max_tokens=max_tokens)) for m in messages]
@@ -59,7 +71,12 @@ def _generate(
     seconds = time.monotonic() - started
     tokens_in = sum(a.tokens_in - a.tokens_cached for a in answers)
     tokens_out = sum(a.tokens_out for a in answers)
-    meter.tick(calls=len(requests), tokens_in=tokens_in, tokens_out=tokens_out)
+    meter.book(
+        calls=len(requests),
+        tokens_in=tokens_in,
+        tokens_out=tokens_out,
+        money=sum(call_price(spec, a) for a in answers),
+    )
     return seconds, tokens_in, tokens_out
 
 
@@ -81,7 +98,7 @@ def _training_rate(task: Task, tuner: LocalEngine, rows: Sequence[Example], mete
 
         def on_tokens(tokens: int) -> None:
             steps.append((time.monotonic(), tokens))
-            meter.tick(train_tokens=tokens)
+            meter.book(train_tokens=tokens)
 
         for _ in train(tuner, encoded, encoded[:1], settings, folder / "calibration", on_tokens):
             pass

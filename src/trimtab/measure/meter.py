@@ -56,15 +56,20 @@ class Meter:
     def stage(
         self, name: str, arm: Arm | None = None, seconds: float | None = None
     ) -> Iterator[None]:
-        """Book all ticks inside to this stage, which may use `seconds` over all sittings."""
+        """Book all work inside to this stage, which may use `seconds` over all sittings.
+
+        Time is booked also where the work ends in an error or is interrupted.
+        """
         self._stage = Spent(stage=name, arm=arm)
         self._stage_limit = seconds
         self._stage_seconds = sum(s.seconds for s in self._run.spent() if s.stage == name)
         self._since = time.monotonic()
-        yield
-        self._book(self._stage)
+        try:
+            yield
+        finally:
+            self._book(self._stage)
 
-    def tick(
+    def book(
         self,
         *,
         calls: int = 0,
@@ -73,10 +78,7 @@ class Meter:
         train_tokens: int = 0,
         money: float = 0.0,
     ) -> None:
-        """Book work just done, with the time since the last tick.
-
-        Raises `BudgetSpent` when a budget of the task or the stage is used up by it.
-        """
+        """Book work just done, with the time since the last booking."""
         self._book(
             self._stage.model_copy(
                 update={
@@ -88,7 +90,6 @@ class Meter:
                 }
             )
         )
-        self.check()
 
     def check(self) -> None:
         """Raise `BudgetSpent` if nothing more may be used."""

@@ -115,7 +115,7 @@ class Search(Noun):
     """Nested training sizes; empty: geometric, up to what the budget allows."""
     epochs: int = Field(default=3, ge=1)
     rank: int = Field(default=16, ge=1)
-    batch_size: int = Field(default=8, ge=1)
+    batch_size: int = Field(default=4, ge=1)
 
 
 class Task(Noun):

@@ -19,7 +19,7 @@ from trimtab.types import Completion, Failed
 from .calls import JSON, LABELS, TEXTS, answers, request, told
 
 SHARED_FIXTURE = settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

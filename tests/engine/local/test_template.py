@@ -17,7 +17,7 @@ contents = st.one_of(
     st.lists(st.sampled_from([*CONTROL, "\n", "\n\n\n", " ", "\t", "é", "🙂", "x"])).map("".join),
 )
 many = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

@@ -1,0 +1,192 @@
+"""Budgets are hard, hold over sittings, and say which of them ended what."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from trimtab.errors import BudgetSpent
+from trimtab.measure import meter as meter_module
+from trimtab.measure.meter import Meter, Silent, total
+from trimtab.store.run import open_run
+from trimtab.task.spec import Budget
+from trimtab.types import Spent
+
+from .factories import GENEROUS
+
+
+class Clock:
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(meter_module, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def sitting(tmp_path):
+    """Opens the same run again and again; each call is a sitting with a meter of its own."""
+    opened = []
+
+    def open_meter(budget: Budget = GENEROUS, progress=None) -> Meter:
+        while opened:
+            opened.pop().close()
+        run, _ = open_run(tmp_path, {"task file": "t"}, {})
+        opened.append(run)
+        return Meter(run, budget, progress or Silent())
+
+    open_meter.run = lambda: opened[-1]
+    yield open_meter
+    while opened:
+        opened.pop().close()
+
+
+def work(meter: Meter, clock: Clock, seconds: float = 0.0, **used) -> None:
+    clock.now += seconds
+    meter.book(**used)
+    meter.check()
+
+
+LIMITS = {
+    "minutes": (Budget(minutes=1), {"seconds": 20}, 3, "1 minutes"),
+    "calls": (Budget(calls=3), {"calls": 1}, 3, "3 calls"),
+    "money": (Budget(money=0.5), {"money": 0.2}, 3, "0.5 of money"),
+}
+
+
+@pytest.mark.parametrize("what", LIMITS)
+@pytest.mark.parametrize("sittings", [1, 3])
+def test_a_budget_ends_the_work_over_all_sittings(clock, sitting, what, sittings) -> None:
+    budget, used, units, name = LIMITS[what]
+    done = 0
+    with pytest.raises(BudgetSpent) as caught:
+        while True:
+            if done % units < sittings or sittings == 1:
+                meter = sitting(budget)
+            clock.now += 5000  # time between sittings is nobody's
+            with meter.stage("work"):
+                work(meter, clock, **used)
+            done += 1
+    assert done == units - 1
+    assert caught.value.what == meter.stopped_by == name
+
+
+def test_a_spent_budget_refuses_the_next_sitting(clock, sitting) -> None:
+    meter = sitting(Budget(calls=2))
+    with pytest.raises(BudgetSpent), meter.stage("work"):
+        work(meter, clock, calls=2)
+    again = sitting(Budget(calls=2))
+    assert again.stopped_by is None, "nothing was stopped in this sitting yet"
+    with pytest.raises(BudgetSpent), again.stage("work"):
+        again.check()
+    assert again.stopped_by == "2 calls"
+
+
+def test_a_budget_of_no_money_allows_calls_that_cost_nothing(clock, sitting) -> None:
+    meter = sitting(Budget(money=0))
+    with meter.stage("work"):
+        work(meter, clock, calls=5)
+    with pytest.raises(BudgetSpent), meter.stage("work"):
+        work(meter, clock, money=1e-9)
+
+
+def test_a_stage_has_its_own_share_over_all_sittings(clock, sitting) -> None:
+    meter = sitting()
+    with meter.stage("search", "prompt", 60):
+        work(meter, clock, 40)
+    meter = sitting()
+    with meter.stage("tune", "fine-tune", 60):
+        work(meter, clock, 59)
+    with pytest.raises(BudgetSpent, match="search: its share of 1.0 minutes"):
+        with meter.stage("search", "prompt", 60):
+            work(meter, clock, 20)
+    with meter.stage("confirmation"):  # the whole is not spent
+        work(meter, clock, 500)
+    assert meter.stopped_by == "search: its share of 1.0 minutes"
+
+
+def test_the_first_budget_that_ended_something_is_named(clock, sitting) -> None:
+    meter = sitting(Budget(calls=10))
+    with pytest.raises(BudgetSpent), meter.stage("search", "prompt", 1):
+        work(meter, clock, 2, calls=1)
+    with pytest.raises(BudgetSpent), meter.stage("tune", "fine-tune", 10):
+        work(meter, clock, 1, calls=9)
+    assert meter.stopped_by == "search: its share of 0.0 minutes"
+
+
+def test_all_work_is_booked_to_its_stage_and_arm(clock, sitting) -> None:
+    meter = sitting()
+    with meter.stage("search", "prompt"):
+        work(meter, clock, 1.5, calls=2, tokens_in=30, tokens_out=4, money=0.25)
+        work(meter, clock, 2.5, calls=1)
+    with meter.stage("tune", "fine-tune"):
+        work(meter, clock, 3, train_tokens=100)
+        clock.now += 7  # what follows the last booking
+    clock.now += 100  # between stages nothing is booked
+    assert sitting.run().spent() == (
+        Spent(
+            stage="search", arm="prompt", calls=3, tokens_in=30, tokens_out=4, seconds=4, money=0.25
+        ),
+        Spent(stage="tune", arm="fine-tune", train_tokens=100, seconds=10),
+    )
+
+
+def test_the_time_of_interrupted_work_is_booked(clock, sitting) -> None:
+    meter = sitting()
+    with pytest.raises(KeyboardInterrupt), meter.stage("search"):
+        clock.now += 30
+        raise KeyboardInterrupt
+    assert sitting.run().spent()[0].seconds == 30
+
+
+def test_progress_hears_of_all_that_is_booked(clock, sitting) -> None:
+    heard: list[Spent] = []
+
+    class Listener(Silent):
+        def advance(self, spent: Spent) -> None:
+            heard.append(spent)
+
+    meter = sitting(progress=Listener())
+    with meter.stage("search", "prompt"):
+        work(meter, clock, 2, calls=3)
+        work(meter, clock, 1, calls=1)
+    assert total(heard).calls == 4
+    assert total(heard).seconds == 3
+    assert {(s.stage, s.arm) for s in heard} == {("search", "prompt")}
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    calls=st.lists(st.integers(0, 5), max_size=12),
+    limit=st.integers(1, 20),
+    cuts=st.sets(st.integers(0, 11)),
+)
+def test_sittings_do_not_change_where_a_budget_ends(tmp_path_factory, calls, limit, cuts) -> None:
+    root = tmp_path_factory.mktemp("run")
+    budget = Budget(minutes=600, calls=limit)
+    booked, stopped = 0, False
+    run, _ = open_run(root, {"task file": "t"}, {})
+    meter = Meter(run, budget, Silent())
+    for index, count in enumerate(calls):
+        if index in cuts:
+            run.close()
+            run, _ = open_run(root, {"task file": "t"}, {})
+            meter = Meter(run, budget, Silent())
+        with meter.stage("work"):
+            meter.book(calls=count)
+            booked += count
+        try:
+            meter.check()
+        except BudgetSpent:
+            stopped = True
+            break
+    run.close()
+    assert stopped == (booked >= limit)
+    assert total(run.spent()).calls == booked
