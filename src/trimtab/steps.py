@@ -117,7 +117,12 @@ def tune(session: Session, candidates: Candidates) -> None:
 
 
 def confirm(session: Session, finalists: Sequence[Variant]) -> list[Confirmed]:
-    """The winners meet the sealed test once; then latency and agreement, as the budget allows."""
+    """The winners meet the sealed test once; then latency and agreement, as the budget allows.
+
+    Without a winner the test stays sealed.
+    """
+    if not finalists:
+        return []
     run, meter = session.run, session.meter
     names = " and ".join(variant.name for variant in finalists)
     test = session.opened.split.test.open(run.test_openings_path, f"confirm {names}")

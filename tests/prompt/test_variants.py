@@ -1,3 +1,5 @@
+from pathlib import Path
+
 from trimtab.prompt import variants
 from trimtab.prompt.nearest import NearestPool
 from trimtab.prompt.render import render
@@ -8,6 +10,7 @@ from .factories import ADAPTER, LABELS, row, task
 ROWS = [row(f"{name} Smith") for name in ("Ann", "Bob", "Cid", "Dot")]
 POOL = NearestPool(ROWS)
 TASK = task()
+RUN = Path("run")
 ZERO = variants.zero_shot(TASK, "m", 16)
 ALL = (
     ZERO,
@@ -43,26 +46,25 @@ def test_constrained_changes_nothing_but_the_decoding():
 
 def test_one_request_for_each_example_with_what_the_variant_says():
     for variant in ALL:
-        requests = variants.to_requests(variant, ROWS, POOL, LABELS)
+        requests = variants.to_requests(variant, ROWS, POOL, LABELS, RUN)
         assert [request.messages for request in requests] == [
             render(variant.prompt, example.input, POOL) for example in ROWS
         ]
         for request in requests:
             assert request.decoding.max_tokens == 16
             assert request.decoding.contract == (LABELS if variant.constrained else None)
-            assert request.adapter == ("adapters/a" if variant.adapter else None)
+            assert request.adapter == ("run/adapters/a" if variant.adapter else None)
 
 
 def test_greedy_repeats_are_the_same_requests():
-    assert variants.to_requests(ZERO, ROWS, None, LABELS, seed=1) == variants.to_requests(
-        ZERO, ROWS, None, LABELS, seed=2
-    )
+    first, second = (variants.to_requests(ZERO, ROWS, None, LABELS, RUN, seed) for seed in (1, 2))
+    assert first == second
 
 
 def test_sampled_requests_have_seeds_of_their_own_that_can_be_repeated():
     sampled = ZERO.model_copy(update={"temperature": 0.7})
     draws = [
-        [request.decoding for request in variants.to_requests(sampled, ROWS, None, LABELS, seed)]
+        [each.decoding for each in variants.to_requests(sampled, ROWS, None, LABELS, RUN, seed)]
         for seed in (1, 2, 1)
     ]
     assert draws[0] == draws[2]

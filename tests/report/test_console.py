@@ -73,11 +73,12 @@ def test_the_plan_is_totalled_against_the_budget():
     planned = decisions.complete().planned
     text = shown(lambda console: show_plan(planned, budget, "USD", console))
     total = next(line for line in text.splitlines() if line.strip().startswith("Total"))
-    assert total.split()[1:5] == ["1,204", "347,000", "49,500", "410,000"]
+    assert total.split()[1:5] == ["1,204", "347k", "49,500", "410k"]
     limit = next(line for line in text.splitlines() if line.strip().startswith("Hard limit"))
     assert "20,000" in limit
     assert "20 min" in limit
-    assert "USD 5.00" in limit
+    assert "5.00" in limit
+    assert "Money, USD" in " ".join(text.split())
     assert "exceeds" not in text
 
 

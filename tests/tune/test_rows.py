@@ -59,9 +59,7 @@ def examples_of(pairs) -> list[Example]:
     return [Example(id=content_hash(i, t), input=i, target=t) for i, t in pairs]
 
 
-@settings(
-    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(instructions=texts, pairs=st.lists(st.tuples(texts, texts), min_size=1, max_size=3))
 def test_training_prompts_are_the_prompts_that_are_served(tiny_engine, instructions, pairs) -> None:
     check_parity(tiny_engine, task(instructions), examples_of(pairs))

@@ -16,10 +16,10 @@ from trimtab.types import Arm, Example, Message, Noun, Spent
 
 CALIBRATION = "calibration"
 PROMPTS = "prompt search"
-TRAINING = "fine-tune"
-CONFIRMATION = "confirmation on the test"
-LATENCY = "latency, one call at a time"
-AGREEMENT = "agreement of sampled answers"
+TRAINING = "fine-tuning"
+CONFIRMATION = "sealed test"
+LATENCY = "latency"
+AGREEMENT = "agreement"
 
 TIMED_CALLS = 15
 SAMPLED_ROWS = 16
@@ -99,21 +99,14 @@ def make_plan(
     shapes = search.shapes()
     dev, test = len(split.dev), len(split.test)
     dearest = max(shapes, key=estimate.row_seconds)
-    confirmation = [
-        estimate.calls(CONFIRMATION, "prompt", [dearest], test),
-        estimate.tuned_calls(CONFIRMATION, test),
-        estimate.timed(LATENCY, [dearest]),
-        estimate.calls(AGREEMENT, "prompt", [dearest], SAMPLED_ROWS * SAMPLED_REPEATS),
-        estimate.tuned_calls(AGREEMENT, SAMPLED_ROWS * SAMPLED_REPEATS),
-    ]
-    reserve = sum(stage.seconds for stage in confirmation)
+    after = estimate.confirmation(dearest, test, tuned=rates.train is not None)
+    reserve = sum(stage.seconds for stage in after)
     arm_seconds = max(0.0, (task.budget.minutes * 60 - reserve) / 2)
     sizes, no_tuning = _train_sizes(task, len(split.train), dev, estimate, arm_seconds)
     stages = [estimate.calls(PROMPTS, "prompt", shapes, dev)]
     if sizes:
         stages.append(estimate.training(sizes, dev))
-    else:
-        confirmation = [stage for stage in confirmation if stage.arm != "fine-tune"]
+    stages += estimate.confirmation(dearest, test, tuned=bool(sizes))
     return Plan(
         models=models,
         rates=rates,
@@ -121,7 +114,7 @@ def make_plan(
         train_sizes=sizes,
         no_tuning=no_tuning,
         arm_seconds=arm_seconds,
-        stages=tuple(stages + confirmation),
+        stages=tuple(stages),
     )
 
 
@@ -195,17 +188,33 @@ class _Estimate:
         spec = self._task.models.tune or self._task.models.prompt
         return self._spent(stage, "fine-tune", spec, rows, rows * per_row, seconds)
 
-    def timed(self, stage: str, shapes: Sequence[Shape]) -> Spent:
-        """Calls one at a time, of both finalists. Alone, a token takes some eight times its share
-        of a batch: the weights are read for one row instead of many."""
-        seconds = sum(
-            TIMED_CALLS
-            * (self.row_tokens(s) / self.rates.prefill + 8 * self._out / self.rates.decode)
-            for s in [*shapes, Shape(0, 0, False)]
-        )
-        tokens = TIMED_CALLS * sum(self.row_tokens(s) + self.shared_tokens(s) for s in shapes)
+    def confirmation(self, prompt: Shape, test: int, *, tuned: bool) -> list[Spent]:
+        """Sealed test, latency and agreement of the prompt of this shape and of the fine-tune."""
+        samples = SAMPLED_ROWS * SAMPLED_REPEATS
+        stages = [self.calls(CONFIRMATION, "prompt", [prompt], test)]
+        if tuned:
+            stages.append(self.tuned_calls(CONFIRMATION, test))
+        stages.append(self._timed([prompt, Shape(0, 0, False)] if tuned else [prompt]))
+        stages.append(self.calls(AGREEMENT, "prompt", [prompt], samples))
+        if tuned:
+            stages.append(self.tuned_calls(AGREEMENT, samples))
+        return stages
+
+    def _timed(self, shapes: Sequence[Shape]) -> Spent:
+        """Calls one at a time. Alone, a token takes some eight times its share of a batch: the
+        weights are read for one row instead of many."""
+        row_seconds = [
+            self.row_tokens(shape) / self.rates.prefill + 8 * self._out / self.rates.decode
+            for shape in shapes
+        ]
+        tokens = sum(self.row_tokens(shape) + self.shared_tokens(shape) for shape in shapes)
         return self._spent(
-            stage, None, self._task.models.prompt, TIMED_CALLS * (len(shapes) + 1), tokens, seconds
+            LATENCY,
+            None,
+            self._task.models.prompt,
+            TIMED_CALLS * len(shapes),
+            TIMED_CALLS * tokens,
+            TIMED_CALLS * sum(row_seconds),
         )
 
     def training(self, sizes: Sequence[int], dev: int) -> Spent:

@@ -47,7 +47,7 @@ class TfIdf:
 
     def _weigh(self, counts: sparse.csr_array[np.float32]) -> sparse.csr_array[np.float32]:
         counts.data *= self._idf[counts.indices]
-        lengths = np.sqrt(counts.multiply(counts).sum(axis=1))
+        lengths = np.sqrt(counts.power(2).sum(axis=1))
         lengths[lengths == 0] = 1
         counts.data /= np.repeat(lengths, np.diff(counts.indptr))
         return counts

@@ -48,15 +48,16 @@ def show_plan(planned: Sequence[Spent], budget: Budget, currency: str, console: 
         title=_text("The plan"),
         title_justify="left",
     )
-    table.add_column("Stage", overflow="fold")
+    table.add_column("Stage", no_wrap=True)
     table.add_column("Arm", no_wrap=True)
-    for heading in ("Calls", "Tokens in", "Tokens out", "Train tokens", "Time", "Money"):
+    for heading in ("Calls", "Tokens in", "Tokens out", "Train tokens", "Time"):
         table.add_column(heading, justify="right")
+    table.add_column(_text(f"Money, {currency}"), justify="right")
     for stage in planned:
-        table.add_row(*_plan_row(stage, currency))
+        table.add_row(*_plan_row(stage))
     table.add_section()
     total = view.total(planned)
-    table.add_row(*_plan_row(total, currency), style="bold")
+    table.add_row(*_plan_row(total), style="bold")
     table.add_row(
         "Hard limit",
         "",
@@ -65,7 +66,7 @@ def show_plan(planned: Sequence[Spent], budget: Budget, currency: str, console: 
         "",
         "",
         values.seconds(60 * budget.minutes),
-        _text(values.money(budget.money, currency)),
+        values.money(budget.money, ""),
     )
     console.print(table)
     beyond = _beyond(total, budget, currency)
@@ -131,16 +132,16 @@ def _money(money: Money | None) -> str:
     )
 
 
-def _plan_row(stage: Spent, currency: str) -> list[RenderableType]:
+def _plan_row(stage: Spent) -> list[RenderableType]:
     return [
         _text(stage.stage),
         stage.arm or "",
         values.count(stage.calls),
-        values.count(stage.tokens_in),
-        values.count(stage.tokens_out),
-        values.count(stage.train_tokens),
+        values.compact(stage.tokens_in),
+        values.compact(stage.tokens_out),
+        values.compact(stage.train_tokens),
         values.seconds(stage.seconds),
-        _text(values.money(stage.money, currency)),
+        values.money(stage.money, ""),
     ]
 
 

@@ -81,6 +81,13 @@ def count(value: float | None) -> str:
     return f"{float(f'{value:.3g}'):,.0f}".replace("-", MINUS)
 
 
+def compact(value: int) -> str:
+    """A count for a narrow column: `4,096`, `126k`, `2.31M`."""
+    if value < 100_000:
+        return f"{value:,}"
+    return f"{value / 1e3:,.0f}k" if value < 1_000_000 else f"{value / 1e6:,.2f}M"
+
+
 def tokens(value: float | None) -> str:
     """Mean tokens of a call: whole from ten on, one decimal below."""
     if not _finite(value):

@@ -11,7 +11,10 @@ JSON = OutputContract(
     kind="json",
     schema={
         "type": "object",
-        "properties": {"name": {"type": "string", "maxLength": 8}, "number": {"type": "integer", "minimum": 0, "maximum": 99}},
+        "properties": {
+            "name": {"type": "string", "maxLength": 8},
+            "number": {"type": "integer", "minimum": 0, "maximum": 99},
+        },
         "required": ["name"],
         "additionalProperties": False,
     },

@@ -113,6 +113,8 @@ def test_an_adapter_of_another_model_is_refused(tiny_engine, tiny_adapter, tmp_p
 def test_an_adapter_of_other_sizes_is_refused(tiny_engine, tiny_adapter, tmp_path) -> None:
     wider = copy_of(tiny_adapter, tmp_path / "wider")
     tensors = load_file(wider / "adapter_model.safetensors")
-    padded = {k: torch.nn.functional.pad(v, (0, 8)) if "lora_A" in k else v for k, v in tensors.items()}
+    padded = {
+        k: torch.nn.functional.pad(v, (0, 8)) if "lora_A" in k else v for k, v in tensors.items()
+    }
     save_file(padded, wider / "adapter_model.safetensors")
     assert "another model" in refusal(tiny_engine, wider)
