@@ -1,4 +1,4 @@
-"""Tasks on disk that take seconds to decide, for the tests of the pipeline and what is around it."""
+"""Tasks on disk that take seconds to decide, for the tests of the whole pipeline."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from decisions import both_arms, rows, write_rows, write_task
 
+from decisions import both_arms, rows, write_rows, write_task
 from trimtab import pipeline
 from trimtab.errors import DataError, RunError
 from trimtab.measure.meter import Silent, total

@@ -10,7 +10,9 @@ print(variant.predict("1600 Pennsylvania Ave NW, Washington DC 20500").text)
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -74,3 +76,15 @@ def __getattr__(name: str) -> object:
     if name not in _WHERE:
         raise AttributeError(f"module 'trimtab' has no attribute {name!r}")
     return getattr(import_module(f"trimtab.{_WHERE[name]}"), name)
+
+
+class _Package(ModuleType):
+    """Keeps `trimtab.decide` the function: Python would put the folder of that name in its place
+    when something in it is imported."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _WHERE and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -21,6 +21,8 @@ class TrimtabError(Exception):
 
 
 class InputError(TrimtabError):
+    """What the user gave cannot be used; the message says where, and what to do."""
+
     exit_code = 2
 
 

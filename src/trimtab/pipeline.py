@@ -42,13 +42,13 @@ class Decided:
     why: str
 
 
-def decide(path: Path, progress: Progress | None = None, fresh: bool = False) -> Decided:
+def decide(path: str | Path, progress: Progress | None = None, fresh: bool = False) -> Decided:
     """Decide the task at `path`; a run that was cut off goes on, a finished one is read.
 
     Raises the errors of `trimtab.errors`; what was measured until then is kept in the run.
     """
     progress = progress or Silent()
-    opened = open_task(path)
+    opened = open_task(Path(path))
     run, why = _open_run(opened, fresh)
     progress.note(f"{run.folder}: {why}")
     with run:
@@ -59,10 +59,10 @@ def decide(path: Path, progress: Progress | None = None, fresh: bool = False) ->
     return Decided(decision, run.folder, why)
 
 
-def plan(path: Path, progress: Progress | None = None) -> tuple[OpenTask, Plan]:
+def plan(path: str | Path, progress: Progress | None = None) -> tuple[OpenTask, Plan]:
     """What `decide` will do, from a short calibration; `decide` then follows this plan."""
     progress = progress or Silent()
-    opened = open_task(path)
+    opened = open_task(Path(path))
     run, why = _open_run(opened, fresh=False)
     progress.note(f"{run.folder}: {why}")
     with run:

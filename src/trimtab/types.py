@@ -313,6 +313,8 @@ class Gate(Noun):
 
 
 class Verdict(Noun):
+    """One of the four words, why it was chosen, and what would change it."""
+
     word: Word
     headline: str
     reasons: tuple[str, ...]

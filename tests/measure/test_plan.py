@@ -93,7 +93,7 @@ def test_training_fits_the_arm_and_the_whole_fits_the_budget(minutes, train, rat
     assert list(sizes) == sorted(set(sizes))
     if sizes:
         assert seconds(plan, TRAINING) <= plan.arm_seconds
-        assert SMALLEST_TRAINING <= sizes[0]
+        assert sizes[0] >= SMALLEST_TRAINING
         assert sizes[-1] <= train
         assert len(sizes) <= 3
     else:

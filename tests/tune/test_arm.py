@@ -107,7 +107,7 @@ def lab(tiny_engine, tmp_path, monkeypatch) -> Lab:
 
 
 def test_sizes_are_nested_and_each_starts_from_the_one_before(lab) -> None:
-    sweep, trained = lab.run()
+    _, trained = lab.run()
     by_size = {len(t["rows"]): t for t in lab.trainings}
     for small, large in ((4, 8), (8, 16)):
         assert by_size[large]["rows"][:small] == by_size[small]["rows"]

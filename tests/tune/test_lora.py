@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from tiny import load_in_float32
 
+from tiny import load_in_float32
 from trimtab.tune.lora import ADAPTER_FILE, TrainSettings, schedule, train
 from trimtab.tune.loss import mean_loss
 

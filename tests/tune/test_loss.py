@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from trimtab.tune.loss import answer_loss, mean_loss
 from trimtab.tune.lora import TrainSettings, _lora, _trainable
+from trimtab.tune.loss import answer_loss, mean_loss
 from trimtab.tune.rows import TrainingRow
 
 from .rows import row

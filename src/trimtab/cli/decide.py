@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+_INTERRUPTED = 130
+"""What shells expect after Ctrl-C: 128 plus the number of SIGINT."""
+
 
 def decide(
     task: Annotated[Path, typer.Argument(help="The task folder, or its task.yaml.")],
@@ -22,6 +25,10 @@ def decide(
     from trimtab.report.console import show_decision
 
     console = Console()
-    with ConsoleProgress(console) as progress:
-        decided = pipeline.decide(task, progress, fresh)
+    try:
+        with ConsoleProgress(console) as progress:
+            decided = pipeline.decide(task, progress, fresh)
+    except KeyboardInterrupt:  # here, because typer ends a command that is interrupted in silence
+        typer.echo("stopped; the same command goes on from here", err=True)
+        raise typer.Exit(_INTERRUPTED) from None
     show_decision(decided.decision, console, decided.folder / "report.html")

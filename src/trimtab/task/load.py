@@ -22,13 +22,15 @@ TASK_FILE = "task.yaml"
 _Place: TypeAlias = tuple[str | int, ...]
 
 
-def load_task(path: Path) -> Task:
+def load_task(path: str | Path) -> Task:
     """Read a task from its folder or its file.
 
     Raises:
         TaskError: one `file:line: key: problem` a line, for every problem found.
     """
-    file = path / TASK_FILE if path.is_dir() else path
+    file = Path(path)
+    if file.is_dir():
+        file /= TASK_FILE
     node, values = _parse(file, _read(file))
     problems = [(place, f"the key {place[-1]!r} stands twice") for place in _repeated_keys(node)]
     task: Task | None = None

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from tiny import LEARNT, load_in_float32
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tiny import LEARNT, load_in_float32
 from trimtab.engine.local.engine import LocalEngine
 from trimtab.task.contract import violation
 from trimtab.types import Completion, Failed

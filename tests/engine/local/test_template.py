@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny import load_in_float32
 
+from tiny import load_in_float32
 from trimtab.engine.local.template import ChatTemplate
 from trimtab.errors import ModelError
 from trimtab.types import Message
