@@ -13,11 +13,11 @@ from trimtab.engine.registry import make_engine
 from trimtab.errors import RunError
 from trimtab.prompt.nearest import NearestPool
 from trimtab.prompt.variants import to_requests
-from trimtab.store.files import read_nouns
+from trimtab.store.files import read_nouns, sha256_of
 from trimtab.store.run import read_info
 from trimtab.task.contract import violation
 from trimtab.task.spec import Task
-from trimtab.types import Completion, Decision, Example, Failed, Noun, Variant
+from trimtab.types import ADAPTER_FILE, Completion, Decision, Example, Failed, Noun, Variant
 
 
 class Prediction(Noun):
@@ -80,10 +80,29 @@ def load(folder: str | Path, progress: Callable[[str], None] = lambda _: None) -
             f"{folder} measured the model {variant.model}, and {spec.model!r} is now "
             f"{engine.model_id}; decide again, or bring the measured model back"
         )
-    pool = (
-        NearestPool(read_nouns(folder / "pool.jsonl", Example)) if variant.prompt.nearest else None
-    )
-    return Predictor(variant, task, folder, engine, pool)
+    _check_adapter(folder, variant)
+    return Predictor(variant, task, folder, engine, _pool(folder, variant))
+
+
+def _check_adapter(folder: Path, variant: Variant) -> None:
+    """The weights must be those that were measured."""
+    if variant.adapter is None:
+        return
+    weights = folder / variant.adapter.path / ADAPTER_FILE
+    if not weights.exists() or sha256_of(weights) != variant.adapter.sha256:
+        raise RunError(f"{weights} is missing or is not what was measured; decide again")
+
+
+def _pool(folder: Path, variant: Variant) -> NearestPool | None:
+    if not variant.prompt.nearest:
+        return None
+    rows = read_nouns(folder / "pool.jsonl", Example)
+    if not rows:
+        raise RunError(
+            f"{folder / 'pool.jsonl'} is missing, and the winner retrieves its demonstrations "
+            "from it; bring it back, or decide again"
+        )
+    return NearestPool(rows)
 
 
 def _decision(folder: Path) -> Decision:

@@ -61,7 +61,7 @@ class Candidates:
     def best(self, arm: Arm) -> Variant | None:
         """The highest dev quality; of equals, the one with the shorter prompt."""
         ranked = [
-            (score.quality.estimate, -(score.tokens_in or 0.0), variant)
+            (score.rank, -(score.tokens_in or 0.0), variant)
             for variant, score in zip(self.variants, self.scores, strict=True)
             if variant.arm == arm and score.quality.estimate is not None
         ]
@@ -215,7 +215,7 @@ def gather(
         if prompt and tuned
         else None
     )
-    changes, first_seen = task_changes(opened.folder)
+    changes, last_changed = task_changes(opened.folder)
     distinct = {row.id: row for row in opened.examples}
     return Evidence(
         task=opened.task,
@@ -233,7 +233,7 @@ def gather(
         findings=tuple(findings),
         stopped_by=session.meter.stopped_by,
         task_changes=changes,
-        first_seen=first_seen,
+        last_changed=last_changed,
     )
 
 

@@ -17,6 +17,12 @@ SplitName = Literal["train", "dev", "test"]
 Word = Literal["prompt", "fine-tune", "collect-data", "inconclusive"]
 Status = Literal["pass", "fail", "unknown"]
 
+ADAPTER_FILE = "adapter_model.safetensors"
+"""peft's name for the weights in an adapter folder."""
+
+FAILURE_CAP = 0.05
+"""Share of failed calls above which a variant's figures decide nothing."""
+
 
 class Noun(BaseModel):
     """A frozen value that refuses unknown fields. Docstrings of fields go into its JSON Schema."""
@@ -158,7 +164,11 @@ class Variant(Noun):
     def id(self) -> str:
         """Content hash: the same settings are the same variant, whatever they are called."""
         adapter = self.adapter.sha256 if self.adapter else ""
-        settings = self.model_dump_json(exclude={"name", "arm", "adapter"})
+        # Where a demonstration stood in a file does not matter either.
+        unimportant = {"demonstrations": {"__all__": {"source"}}}
+        settings = self.model_dump_json(
+            exclude={"name": True, "arm": True, "adapter": True, "prompt": unimportant}
+        )
         return content_hash(settings, adapter, length=12)
 
 
@@ -219,6 +229,17 @@ class VariantScore(Noun):
     agreement: Interval | None = None
     """Share of repeated sampled answers that parse to the same value."""
     money_per_1000: float | None = None
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """For choosing on dev: a variant whose calls fail often comes after all that answer.
+
+        Its mean over the rows that it answered would flatter it. The share is the cap that the
+        rule puts on failures.
+        """
+        if self.n == 0 or self.quality.estimate is None:
+            return (False, 0.0)
+        return (self.failures / (self.n + self.failures) <= FAILURE_CAP, self.quality.estimate)
 
 
 class CurvePoint(Noun):

@@ -1,4 +1,5 @@
-import dataclasses
+import shutil
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -246,17 +247,19 @@ def test_failures_only_count_apart():
     assert any("4 of its calls failed" in line for line in decide(few).reasons)
 
 
-def test_every_threshold_and_the_text_change_the_hash(monkeypatch):
+def test_the_code_that_decides_and_the_text_change_the_hash(monkeypatch, tmp_path):
     original = rule_sha256()
     assert len(original) == 64
     assert decide(evidence()).rule_sha256 == original
-    for field in dataclasses.fields(rule.THRESHOLDS):
-        changed = dataclasses.replace(
-            rule.THRESHOLDS, **{field.name: getattr(rule.THRESHOLDS, field.name) * 2}
-        )
-        monkeypatch.setattr(rule, "THRESHOLDS", changed)
-        assert rule_sha256() != original, field.name
-    monkeypatch.undo()
+    shutil.copytree(Path(rule.__file__).parent, tmp_path / "decide")
+    monkeypatch.setattr(rule, "__file__", str(tmp_path / "decide/rule.py"))
+    assert rule_sha256() == original
+    for module in ("thresholds.py", "gates.py", "gains.py", "money.py"):
+        path = tmp_path / "decide" / module
+        text = path.read_text("utf-8")
+        path.write_text(text + "X = 1\n", "utf-8")
+        assert rule_sha256() != original, module
+        path.write_text(text, "utf-8")
     monkeypatch.setattr(rule, "RULE", RULE.replace("every blocking gate", "most gates"))
     assert rule_sha256() != original
 

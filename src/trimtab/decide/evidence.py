@@ -17,7 +17,7 @@ class Evidence:
     Scores and comparison are of the sealed test, one winner of each arm. `n_train` counts the
     distinct rows there are to train on, `rows_approved` of `rows_total` were approved by a named
     person. `task_changes` counts changes of instructions, output or metric that earlier runs
-    saw since `first_seen`. `stopped_by` names a budget that ended the run early.
+    saw, the last of them on `last_changed`. `stopped_by` names a budget that ended the run early.
     """
 
     task: Task
@@ -35,7 +35,7 @@ class Evidence:
     findings: tuple[Finding, ...] = ()
     stopped_by: str | None = None
     task_changes: int | None = None
-    first_seen: date | None = None
+    last_changed: date | None = None
 
     @property
     def measured_difference(self) -> Band | None:

@@ -65,16 +65,16 @@ def _prompting_exhausted(evidence: Evidence) -> Gate:
 
 
 def _task_stable(evidence: Evidence) -> Gate:
-    since, first = evidence.task.traffic.stable_since, evidence.first_seen
+    since, changed = evidence.task.traffic.stable_since, evidence.last_changed
     limit = evidence.today - timedelta(days=THRESHOLDS.stable_days)
     status: Status = "unknown"
     found = "nobody said since when the task stands"
     if since is not None:
-        contradicted = bool(evidence.task_changes) and first is not None and first >= since
+        contradicted = changed is not None and changed >= since
         status = "pass" if since <= limit and not contradicted else "fail"
         found = f"unchanged since {since.isoformat()}, by the task file"
-    if evidence.task_changes is not None and first is not None:
-        found += f"; earlier runs saw {evidence.task_changes} changes since {first.isoformat()}"
+    if changed is not None:
+        found += f"; runs saw {evidence.task_changes} changes, the last by {changed.isoformat()}"
     return Gate(
         name="task-stable",
         question="Do instructions, output and metric stand still?",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from trimtab.compare.paired import rows_to_settle
 from trimtab.decide.evidence import Evidence, meets_everything
@@ -51,8 +51,9 @@ any other; approved means {approved_share:.0%} of the rows.
 
 
 def rule_sha256() -> str:
-    """Hash of the rule's text and of every threshold in it."""
-    return content_hash(RULE, json.dumps(asdict(THRESHOLDS), sort_keys=True), length=64)
+    """Hash of the rule's text and of all code that decides: this folder's modules."""
+    modules = sorted(Path(__file__).parent.glob("*.py"))
+    return content_hash(RULE, *(path.read_text("utf-8") for path in modules), length=64)
 
 
 @dataclass(frozen=True)

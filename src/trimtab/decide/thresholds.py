@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from trimtab.types import FAILURE_CAP
+
 
 @dataclass(frozen=True)
 class Thresholds:
@@ -16,7 +18,7 @@ class Thresholds:
     """Below this a fine-tune may only adapt the format: label or JSON outputs."""
     approved_share: float = 0.9
     probability_of_paying: float = 0.9
-    failure_cap: float = 0.05
+    failure_cap: float = FAILURE_CAP
     """Share of failed calls above which nothing is concluded."""
     relative_gain: float = 0.2
     """Least saving in cost or latency that counts: twice the price error that money.py assumes."""

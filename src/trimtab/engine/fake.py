@@ -25,6 +25,7 @@ class FakeEngine:
     """
 
     chunk_size = 16
+    exact_tokens = True
 
     def __init__(
         self,

@@ -40,7 +40,8 @@ class OpenAIEngine:
     than `spec.timeout_seconds` is not, because it would again. Token counts are the endpoint's.
     """
 
-    chunk_size = 256
+    chunk_size = 32
+    exact_tokens = False
 
     def __init__(self, spec: ModelSpec) -> None:
         """Check the spec; the endpoint is first called when the first request is.

@@ -49,28 +49,30 @@ class Bench:
     ) -> list[Record]:
         """One record per example, in their order; calls that the run holds are not repeated.
 
-        Raises `BudgetSpent` when the budget ends; what was answered until then is kept.
+        Raises `BudgetSpent` between chunks when the budget ends; what was answered is kept.
         """
         path = self.run.records_path(variant.id, split)
         done = {r.example: r for r in read_records(path) if r.repeat == repeat}
         requests = self._requests(variant, examples, repeat)
         order = sorted(range(len(examples)), key=lambda i: (_length(requests[i]), examples[i].id))
-        left = sum(example.id not in done for example in examples)
         # Chunks are cut from all rows, answered or not, so that a resumed run forms the same
         # batches and so gets the same numbers.
         for chunk in _chunks(order, self.engine.chunk_size):
             missing = [i for i in chunk if examples[i].id not in done]
-            if not missing:
-                continue
-            self.meter.check()
-            for i, answer, reused in self._answers(variant, requests, missing):
-                record = self._record(variant, examples[i], repeat, answer, reused)
-                append(path, [record])
-                done[examples[i].id] = record
-                self._book(answer, reused)
-                left -= 1
-                if left:  # a budget that the last answer uses up was enough
-                    self.meter.check()
+            while missing:
+                self.meter.check()
+                now = missing[: self.meter.calls_left]
+                answered: list[Record] = []
+                try:
+                    for i, answer, reused in self._answers(variant, requests, now):
+                        answered.append(self._record(variant, examples[i], repeat, answer, reused))
+                        self._book(answer, reused)
+                finally:
+                    # One write, so that a kill leaves a chunk whole or undone. Single answers that
+                    # a kill takes from an unfinished chunk are in the request cache.
+                    append(path, answered)
+                done.update({record.example: record for record in answered})
+                missing = missing[len(now) :]
         return [done[example.id] for example in examples]
 
     def sampled(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trimtab.engine.base import Engine
+from trimtab.errors import EngineUnavailable
 from trimtab.measure.bench import call_price
 from trimtab.measure.meter import Meter
 from trimtab.prompt.render import render
@@ -49,10 +50,12 @@ def calibrate(
     generate(requests[:2], 2)  # the first pass pays for memory and start-up
     short_seconds, tokens_in, short_out = generate(requests, 1)
     long_seconds, _, long_out = generate(requests, 1 + _ANSWER_TOKENS)
-    tiny = 1e-6
+    more_seconds = long_seconds - short_seconds
+    # Where noise hides the difference, the whole long pass gives a rate that is safely too low.
+    decode = (long_out - short_out) / more_seconds if more_seconds > 0 else long_out / long_seconds
     return Rates(
-        prefill=tokens_in / max(short_seconds, tiny),
-        decode=max(long_out - short_out, 1) / max(long_seconds - short_seconds, tiny),
+        prefill=max(tokens_in, 1) / max(short_seconds, 1e-6),
+        decode=max(decode, 1.0),
         train=_training_rate(task, tuner, rows[:_TRAINING_ROWS], meter) if tuner else None,
     )
 
@@ -69,6 +72,11 @@ def _generate(
     started = time.monotonic()
     answers = [a for _, a in engine.generate(requests) if isinstance(a, Completion)]
     seconds = time.monotonic() - started
+    if not answers:
+        raise EngineUnavailable(
+            f"none of the {len(requests)} first calls to {engine.model_id} was answered; "
+            "look at the model in task.yaml and at its server"
+        )
     tokens_in = sum(a.tokens_in - a.tokens_cached for a in answers)
     tokens_out = sum(a.tokens_out for a in answers)
     meter.book(

@@ -91,6 +91,11 @@ class Meter:
             )
         )
 
+    @property
+    def calls_left(self) -> int:
+        """Calls that the budget still allows."""
+        return max(0, self._budget.calls - self._total.calls)
+
     def check(self) -> None:
         """Raise `BudgetSpent` if nothing more may be used."""
         spent = self._over()

@@ -56,6 +56,7 @@ class Lengths(Noun):
     input: float
     target: float
     longest_target: int
+    """In the tokens of the engine that counts the most: the limit holds for all."""
     turn: float
     """Template tokens around one user and one assistant turn."""
 
@@ -64,8 +65,10 @@ class Lengths(Noun):
         return self.turn + self.input + self.target
 
 
-def measure_lengths(task: Task, engine: Engine, rows: Sequence[Example]) -> Lengths:
-    """Count tokens on a sample of rows, and every target for the longest."""
+def measure_lengths(
+    task: Task, engine: Engine, rows: Sequence[Example], others: Sequence[Engine] = ()
+) -> Lengths:
+    """Count `engine`'s tokens on a sample of rows, and all engines' of every target."""
 
     def count(system: str, *turns: str) -> int:
         roles = ("user", "assistant")
@@ -81,8 +84,20 @@ def measure_lengths(task: Task, engine: Engine, rows: Sequence[Example]) -> Leng
         short_system=count(tuned_prompt(task).system, "") - empty,
         input=sum(count("", row.input) - empty for row in sample) / len(sample),
         target=sum(targets) / len(targets),
-        longest_target=max(targets),
+        longest_target=max(_longest_target(each, rows) for each in (engine, *others)),
         turn=count("", "", "", "") - count("", ""),
+    )
+
+
+def _longest_target(engine: Engine, rows: Sequence[Example]) -> int:
+    """In the engine's tokens; where it only estimates them, one for every two characters."""
+    if not engine.exact_tokens:
+        return max(len(row.target) for row in rows) // 2
+    user = Message(role="user", content="")
+    empty = engine.count_tokens((user, Message(role="assistant", content="")))
+    return max(
+        engine.count_tokens((user, Message(role="assistant", content=row.target))) - empty
+        for row in rows
     )
 
 
@@ -132,6 +147,8 @@ def _train_sizes(
     """Nested sizes, and why there are none."""
     if estimate.rates.train is None:
         return (), "the task names no model that can be tuned here"
+    if available < SMALLEST_TRAINING:
+        return (), f"{available} rows are too few to train on; {SMALLEST_TRAINING} are needed"
     if task.search.train_sizes:
         return tuple(sorted({min(size, available) for size in task.search.train_sizes})), None
     top = available

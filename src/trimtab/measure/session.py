@@ -130,7 +130,8 @@ def _plan(
             )
         return plan, PromptSearch(task, engine.model_id, plan.max_tokens, split.train)
     progress.note("calibrating on this machine")
-    lengths = measure_lengths(task, engine, [*split.train, *split.dev])
+    others = () if tuner is None or tuner is engine else (tuner,)
+    lengths = measure_lengths(task, engine, [*split.train, *split.dev], others)
     search = PromptSearch(task, engine.model_id, max_answer(lengths), split.train)
     with meter.stage(CALIBRATION):
         rates = calibrate(task, engine, tuner, split.train, meter)

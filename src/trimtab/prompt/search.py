@@ -39,7 +39,7 @@ class PromptSearch:
         strategies: tuple[str, ...] = STRATEGIES
         for k in self._counts:
             scored = [(evaluate(variant), variant) for variant in self._fixed(k, strategies)]
-            best = max(range(len(scored)), key=lambda i: scored[i][0].quality.estimate or 0.0)
+            best = max(range(len(scored)), key=lambda i: scored[i][0].rank)
             strategies = (strategies[best],)
             if self._can_constrain:
                 evaluate(constrained(scored[best][1]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import tempfile
@@ -113,6 +114,12 @@ def write_atomic(path: Path, text: str) -> None:
             temporary.unlink(missing_ok=True)
             raise
         _fsync_folder(path.parent)
+
+
+def sha256_of(path: Path) -> str:
+    """Hex SHA-256 of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def lock(path: Path, *, wait: bool) -> int:

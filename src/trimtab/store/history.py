@@ -14,8 +14,8 @@ _MEANING = ("instructions", "output", "metric")
 
 def task_changes(root: Path) -> tuple[int, date | None]:
     """How often instructions, output or metric changed over the runs in `root/runs`, and the day
-    of the first run. Runs that cannot be read are passed over."""
-    changes, first, last = 0, None, None
+    of the first run after the last change. Runs that cannot be read are passed over."""
+    changes, last_changed, last = 0, None, None
     for folder in sorted((root / "runs").glob("*-*")):
         try:
             info = read_info(folder)
@@ -23,6 +23,7 @@ def task_changes(root: Path) -> tuple[int, date | None]:
             continue
         settings = info.settings if isinstance(info.settings, dict) else {}
         meaning = [settings.get(key) for key in _MEANING]
-        changes += last is not None and meaning != last
-        first, last = first or info.created.date(), meaning
-    return changes, first
+        if last is not None and meaning != last:
+            changes, last_changed = changes + 1, info.created.date()
+        last = meaning
+    return changes, last_changed

@@ -7,7 +7,6 @@ rows; nothing it sees lies outside them.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,20 @@ from pathlib import Path
 from trimtab.engine.local.engine import LocalEngine
 from trimtab.errors import BudgetSpent
 from trimtab.prompt.variants import tuned, tuned_prompt
-from trimtab.store.files import append, read_nouns
+from trimtab.store.files import append, read_nouns, sha256_of
 from trimtab.task.spec import Task
-from trimtab.tune.lora import ADAPTER_FILE, Epoch, TrainSettings, train
+from trimtab.tune.lora import Epoch, TrainSettings, train
 from trimtab.tune.rows import TrainingRow, encode
-from trimtab.types import Adapter, CurvePoint, Example, Interval, Noun, Variant, VariantScore
+from trimtab.types import (
+    ADAPTER_FILE,
+    Adapter,
+    CurvePoint,
+    Example,
+    Interval,
+    Noun,
+    Variant,
+    VariantScore,
+)
 
 _UNMEASURED = Interval(estimate=None, low=None, high=None, n=0, method="not measured")
 
@@ -105,11 +113,15 @@ class TuneArm:
     ) -> Trained:
         """Train one size; its best epoch is the one with the best dev quality."""
         epochs = self._epochs(rows, dev, rate, start)
-        candidates = []
-        for epoch in epochs:
-            variant = self._variant(epoch, len(rows), rate)
-            quality = self.evaluate(variant).quality
-            candidates.append((quality.estimate or 0.0, epoch, variant, quality))
+        candidates: list[tuple[tuple[bool, float], Epoch, Variant, Interval]] = []
+        try:
+            for epoch in epochs:
+                variant = self._variant(epoch, len(rows), rate)
+                score = self.evaluate(variant)
+                candidates.append((score.rank, epoch, variant, score.quality))
+        except BudgetSpent:
+            if not candidates:
+                raise  # otherwise the epochs that were scored make the point
         _, best, variant, quality = max(candidates, key=lambda each: each[0])
         point = self._point(rows, rate, epochs, best, quality, variant.id)
         tried = tuple(each for _, _, each, _ in candidates)
@@ -160,7 +172,7 @@ class TuneArm:
         weights = epoch.adapter / ADAPTER_FILE
         adapter = Adapter(
             path=str(epoch.adapter.relative_to(self.folder.parent)),
-            sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
+            sha256=sha256_of(weights),
             rows=rows,
             epoch=epoch.number,
             learning_rate=rate,

@@ -18,11 +18,10 @@ from trimtab.engine.local.engine import LocalEngine
 from trimtab.store.files import append
 from trimtab.tune.loss import answer_loss, mean_loss
 from trimtab.tune.rows import TrainingRow, batches
-from trimtab.types import Noun
+from trimtab.types import ADAPTER_FILE, Noun
 
 _CLIP = 1.0
 _WARMUP = 0.1
-ADAPTER_FILE = "adapter_model.safetensors"
 _OPTIMISER = "optimiser.safetensors"
 _PROGRESS = "epoch.json"
 

@@ -25,6 +25,7 @@ class LocalEngine:
     """Answers requests with one model in memory; adapters are switched without reloading it."""
 
     chunk_size = 64
+    exact_tokens = True
 
     def __init__(self, loaded: LoadedModel) -> None:
         self.loaded = loaded
