@@ -177,15 +177,21 @@ def test_a_spent_budget_ends_the_arm_with_the_sizes_that_are_finished(
     assert not hasattr(lab.engine.loaded.model, "peft_config")
 
 
-def test_a_budget_that_ends_while_scoring_drops_that_size_only(lab) -> None:
+@pytest.mark.parametrize(("unscored", "sizes"), [((8, 1), [4]), ((8, 2), [4, 8])])
+def test_a_budget_that_ends_while_scoring_keeps_the_epochs_that_were_scored(
+    lab, unscored, sizes
+) -> None:
     def quality(rows, epoch):
-        if (rows, epoch) == (8, 2):
+        if (rows, epoch) == unscored:
+            lab.stop_at = lab.steps + 1  # what is spent stays spent
             raise BudgetSpent("a test's budget")
         return 0.5
 
     lab.quality = quality
     _, trained = lab.run()
-    assert [each.point.rows for each in trained] == [4]
+    assert [each.point.rows for each in trained] == sizes
+    assert all((each.point.rows, each.point.epoch) in lab.scored for each in trained)
+    assert unscored not in {(each.point.rows, each.point.epoch) for each in trained}
 
 
 @pytest.mark.parametrize("stop_at", [1, 3, 6, 12])

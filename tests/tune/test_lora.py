@@ -11,8 +11,16 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from tiny import load_in_float32
-from trimtab.tune.lora import ADAPTER_FILE, TrainSettings, schedule, train
-from trimtab.tune.loss import mean_loss
+from trimtab.tune.lora import (
+    ADAPTER_FILE,
+    TrainSettings,
+    _lora,
+    _trainable,
+    schedule,
+    train,
+)
+from trimtab.tune.loss import answer_loss, mean_loss
+from trimtab.tune.rows import batches
 
 from .rows import row
 
@@ -118,6 +126,28 @@ def test_a_training_that_was_cut_ends_as_if_it_were_not(
         assert equal(adapter(a), adapter(b))
         assert (a.train_loss, a.dev_loss) == (b.train_loss, b.dev_loss)
     assert lines(folder) == ["a/1", "a/2", "a/3"]
+
+
+def test_epochs_are_one_training(tiny_engine, tmp_path) -> None:
+    """What is saved between epochs gives what one optimiser gives that is never put away."""
+    model = tiny_engine.loaded.model
+    with _lora(model, SETTINGS, None) as peft_model:
+        parameters = _trainable(peft_model)
+        optimiser = torch.optim.AdamW(parameters.values(), weight_decay=0.0)
+        steps = [b for e in (1, 2, 3) for b in batches(ROWS, SETTINGS.batch_size, SETTINGS.seed, e)]
+        for step, batch in enumerate(steps):
+            optimiser.param_groups[0]["lr"] = SETTINGS.learning_rate * schedule(step, len(steps))
+            loss, count = answer_loss(model, batch)
+            optimiser.zero_grad()
+            (loss / count).backward()
+            torch.nn.utils.clip_grad_norm_(list(parameters.values()), 1.0)
+            optimiser.step()
+        expected = {name: p.detach().clone() for name, p in parameters.items()}
+    trained = adapter(run(tiny_engine, tmp_path / "a")[-1])
+    assert len(trained) == len(expected)
+    for name, value in expected.items():
+        saved = trained[name.replace(".default", "")]
+        assert torch.allclose(saved, value, atol=1e-6), name
 
 
 def test_finished_epochs_are_not_trained_again(tiny_engine, tmp_path) -> None:

@@ -27,6 +27,7 @@ SAMPLED_REPEATS = 3
 SMALLEST_TRAINING = 32
 SIZE_RATIO = 2.5
 _SAMPLE = 64
+_MOST_RESERVED = 0.5
 _ANSWER_SLACK = 1.1
 _WRONG_ANSWERS_RUN_ON = 1.25
 """Answers that go wrong tend to run to the limit, so the mean answer is longer than the target."""
@@ -115,8 +116,10 @@ def make_plan(
     dev, test = len(split.dev), len(split.test)
     dearest = max(shapes, key=estimate.row_seconds)
     after = estimate.confirmation(dearest, test, tuned=rates.train is not None)
-    reserve = sum(stage.seconds for stage in after)
-    arm_seconds = max(0.0, (task.budget.minutes * 60 - reserve) / 2)
+    budget = task.budget.minutes * 60
+    # A calibration at a bad moment must not leave the arms without time.
+    reserve = min(sum(stage.seconds for stage in after), budget * _MOST_RESERVED)
+    arm_seconds = (budget - reserve) / 2
     sizes, no_tuning = _train_sizes(task, len(split.train), dev, estimate, arm_seconds)
     stages = [estimate.calls(PROMPTS, "prompt", shapes, dev)]
     if sizes:

@@ -34,6 +34,15 @@ def copy_of(adapter, folder, **config):
     return folder
 
 
+def negated(adapter, folder):
+    """An adapter that taught the opposite: its answers are long and hang on every detail."""
+    copy_of(adapter, folder)
+    tensors = load_file(folder / "adapter_model.safetensors")
+    opposite = {key: -value if "lora_A" in key else value for key, value in tensors.items()}
+    save_file(opposite, folder / "adapter_model.safetensors")
+    return folder
+
+
 def test_the_adapter_answers_what_it_was_taught(tiny_engine, tiny_adapter) -> None:
     assert [c.text for c in answers(tiny_engine, asked(tiny_adapter))] == list(LEARNT.values())
 
@@ -57,6 +66,15 @@ def test_switching_adapters_changes_no_answer(tiny_engine, tiny_adapter, tmp_pat
     assert told(answers(tiny_engine, asked(None, shots))) == bare
     assert same(weights(tiny_engine), before)
     assert first != bare
+
+
+def test_an_adapter_does_not_see_the_prefix_of_the_base(tiny_engine, tiny_adapter, tmp_path):
+    requests = asked(negated(tiny_adapter, tmp_path / "other"), shots=4)
+    answers(tiny_engine, asked(None, shots=4))  # leaves keys and values of the same tokens
+    shared = answers(tiny_engine, requests)
+    alone = [each.model_copy(update={"shared_messages": 0}) for each in requests]
+    assert all(completion.tokens_cached for completion in shared)
+    assert told(shared) == told(answers(tiny_engine, alone))
 
 
 def test_one_batch_may_mix_adapters(tiny_engine, tiny_adapter) -> None:
