@@ -135,12 +135,14 @@ def _block(text: str) -> str:
     key = yaml.ScalarNode("tag:yaml.org,2002:str", "instructions")
     value = yaml.ScalarNode("tag:yaml.org,2002:str", text, style="|")
     mapping = yaml.MappingNode("tag:yaml.org,2002:map", [(key, value)])
-    dumped: str = yaml.serialize(mapping, Dumper=yaml.SafeDumper, allow_unicode=True)
+    dumped: str = yaml.serialize(
+        mapping, Dumper=yaml.SafeDumper, allow_unicode=_keeps_its_lines(text), width=_NO_WRAPPING
+    )
     return dumped.rstrip("\n")
 
 
 def _scalar(value: str) -> str:
-    dumped: str = yaml.safe_dump(value, allow_unicode=True, width=float("inf"))
+    dumped: str = yaml.safe_dump(value, allow_unicode=_keeps_its_lines(value), width=_NO_WRAPPING)
     return dumped.removesuffix("...\n").strip()
 
 
@@ -148,13 +150,20 @@ def _output(contract: OutputContract) -> str:
     fields = contract.model_dump(by_alias=True, exclude_defaults=True, mode="json")
     dumped: str = yaml.safe_dump(
         {"output": fields},
-        allow_unicode=True,
+        allow_unicode=_keeps_its_lines(contract.model_dump_json(by_alias=True)),
         sort_keys=False,
         default_flow_style=None,  # innermost collections on one line, as a person would write them
         width=100,
     )
     return dumped.rstrip("\n")
 
+
+def _keeps_its_lines(text: str) -> bool:
+    """Whether YAML reads `text` back unescaped: it takes these characters for line breaks."""
+    return not any(character in text for character in "\x85\u2028\u2029")
+
+
+_NO_WRAPPING = 10**9
 
 _METRIC = {"label": "accuracy", "json": "field_f1", "text": "normalized_exact"}
 
