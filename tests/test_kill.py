@@ -13,7 +13,7 @@ import pytest
 REPOSITORY = Path(__file__).parent.parent
 
 
-@pytest.mark.model
+@pytest.mark.slow
 def test_a_killed_decision_ends_like_an_undisturbed_one():
     # The model is converted once per machine, so this uses the user's own cache of models.
     environment = {k: v for k, v in os.environ.items() if k != "TRIMTAB_CACHE"}
