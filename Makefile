@@ -1,6 +1,6 @@
 # Two commands do everything on a fresh machine with Python 3.11 or later:
 #   make demo    decides the addresses example (EXAMPLE=names for the other one)
-#   make test    checks style, types and layers, and runs all tests
+#   make test    checks style, types and layers, and runs the tests (not those marked slow)
 
 PYTHON  ?= python3
 EXAMPLE ?= addresses
