@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tiny import LEARNT, load_in_float32
+from trimtab.engine.local import decode
 from trimtab.engine.local.engine import LocalEngine
 from trimtab.task.contract import violation
 from trimtab.types import Completion, Failed
@@ -24,15 +25,20 @@ SHARED_FIXTURE = settings(
 
 
 @contextmanager
-def recorded_logits(model):
-    """What the output layer gave inside the block, pass by pass."""
+def recorded_logits(engine):
+    """The logits that the engine computed inside the block, pass by pass."""
     passes: list[torch.Tensor] = []
-    layer = model.get_output_embeddings()
-    hook = layer.register_forward_hook(lambda *call: passes.append(call[2].float().clone()))
+    forward = engine._decoder._forward
+
+    def recording(*call):
+        passes.append(forward(*call))
+        return passes[-1]
+
+    engine._decoder._forward = recording
     try:
         yield passes
     finally:
-        hook.remove()
+        del engine._decoder._forward
 
 
 @pytest.fixture
@@ -55,9 +61,9 @@ def test_a_shared_prefix_changes_nothing(tiny_engine) -> None:
 def test_logits_behind_a_shared_prefix_are_those_without(tiny_engine) -> None:
     tokens = 8
     answers(tiny_engine, [request("Mary Smith", 1, shots=4)])  # the prefix is a pass of its own
-    with recorded_logits(tiny_engine.loaded.model) as shared:
+    with recorded_logits(tiny_engine) as shared:
         answers(tiny_engine, [request("Mary Smith", tokens, shots=4)])
-    with recorded_logits(tiny_engine.loaded.model) as alone:
+    with recorded_logits(tiny_engine) as alone:
         answers(tiny_engine, [request("Mary Smith", tokens, shots=4, shared=False)])
     assert len(shared) == len(alone) == tokens
     assert torch.allclose(torch.cat(shared), torch.cat(alone), atol=1e-4)
@@ -86,6 +92,31 @@ def test_rows_that_end_leave_the_others_unchanged(short_answers, data) -> None:
         assert completion.finish == "stop" or completion.tokens_out == limit
 
 
+def test_rows_that_wait_for_a_place_answer_as_at_once(short_answers, monkeypatch) -> None:
+    requests = [request(f"{text} {n}", 1 + n % 9, shots=4) for n in range(7) for text in TEXTS]
+    at_once = answers(short_answers, requests)
+    monkeypatch.setattr(decode, "_MOST_ROWS", 5)
+    with recorded_logits(short_answers) as passes:
+        assert told(answers(short_answers, requests)) == told(at_once)
+    assert max(len(logits) for logits in passes) == 5
+
+
+def test_memory_bounds_the_rows_of_a_batch(tiny_engine, monkeypatch) -> None:
+    requests = [request(text, 5) for text in TEXTS]
+    monkeypatch.setattr(decode, "_KEY_VALUE_BYTES", 1)
+    with recorded_logits(tiny_engine) as passes:
+        answers(tiny_engine, requests)
+    assert {len(logits) for logits in passes} == {1}
+
+
+@pytest.mark.parametrize("shots", [0, 4])
+def test_other_shapes_of_models_run_through_their_own_modules(tiny_engine, shots) -> None:
+    requests = [request(text, shots=shots) for text in TEXTS]
+    own_path = LocalEngine(tiny_engine.loaded)
+    own_path._decoder._is_llama = False
+    assert told(answers(own_path, requests)) == told(answers(tiny_engine, requests))
+
+
 def test_both_ways_to_end_occur(short_answers) -> None:
     ended = answers(short_answers, [request(text, 5) for text in TEXTS])
     assert {c.finish for c in ended} == {"stop", "length"}
@@ -103,7 +134,7 @@ def test_greedy_answers_are_those_of_transformers(short_answers, tiny_model, att
 
 def test_logits_are_those_of_transformers(tiny_engine, tiny_model) -> None:
     asked = request("Springfield", 8, shots=4)
-    with recorded_logits(tiny_engine.loaded.model) as ours:
+    with recorded_logits(tiny_engine) as ours:
         list(tiny_engine.generate([asked.model_copy(update={"shared_messages": 0})]))
     ((_, theirs),) = reference(tiny_engine, tiny_model, [asked], "eager")
     assert torch.allclose(torch.cat(ours), theirs, atol=1e-4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ _KEY = "base_model.model.{module}.lora_{side}.weight"
 class AdapterSlot:
     """Holds which adapter the model runs with; merged, so that it costs nothing per token."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, changed: Callable[[], None]) -> None:
         self._model = model
+        self._changed = changed
         self._active: str | None = None
         self._base: dict[str, torch.Tensor] = {}
 
@@ -31,6 +32,7 @@ class AdapterSlot:
         """
         if folder == self._active:
             return
+        self._changed()
         self._put(self._base)
         self._base.clear()
         self._active = None

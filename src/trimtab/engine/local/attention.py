@@ -32,17 +32,23 @@ class KeyValues:
     """The growing keys and values of a batch: per layer [rows, kv heads, capacity, head size].
 
     `lengths` counts each row's own tokens so far. The first `active` rows take part; a row that
-    ends is replaced by the last active one, so that the active rows stay a view without a copy.
+    ends is replaced by the last active one, so that the active rows stay a view without a copy,
+    and rows admitted later take the places behind them.
     """
 
     def __init__(self, prefix: Prefix, rows: int, capacity: int, layers: int) -> None:
         self.prefix = prefix
         self.capacity = capacity
         self.lengths = torch.zeros(rows, dtype=torch.long)
-        self.active = rows
+        self.active = 0
         self._keys: list[torch.Tensor | None] = [None] * layers
         self._values: list[torch.Tensor | None] = [None] * layers
         self._writing = slice(0, rows)
+
+    def admit(self, rows: int) -> None:
+        """Begin `rows` more rows, without tokens yet."""
+        self.lengths[self.active : self.active + rows] = 0
+        self.active += rows
 
     def select(self, first: int, last: int) -> None:
         """Direct the next forward pass to rows `first` to `last`."""

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 
+from trimtab.engine.local import llama
 from trimtab.engine.local.attention import KeyValues, Prefix
 from trimtab.engine.local.grammar import GrammarState
+from trimtab.engine.local.linears import Linears
+from trimtab.engine.local.weights import LoadedModel
 
 _PREFILL_TOKENS = 2048
 """Tokens in one prefill pass: enough to keep two cores busy, few enough to stay in the cache."""
+
+_MOST_ROWS = 128
+"""Beyond some hundred rows a pass takes as much longer as it answers more."""
+
+_KEY_VALUE_BYTES = 3 << 30
+"""Memory for the keys and values of rows in the making."""
+
+_REFILL = 8
+"""Waiting rows enter when an eighth of the places is free: their prompts run as one pass."""
 
 
 @dataclass
@@ -33,11 +45,13 @@ class Row:
 class Decoder:
     """Runs the forward passes of one loaded model."""
 
-    def __init__(self, model: Any, device: torch.device, stop_tokens: frozenset[int]) -> None:
-        self._model = model
-        self._device = device
-        self._stop = stop_tokens
-        self._config = model.config
+    def __init__(self, loaded: LoadedModel, linears: Linears) -> None:
+        self._model = loaded.model
+        self._linears = linears
+        self._device = loaded.device
+        self._stop = loaded.stop_tokens
+        self._config = loaded.model.config
+        self._is_llama = llama.fits(loaded.model)
 
     @torch.inference_mode()
     def prefix(self, tokens: Sequence[int]) -> Prefix:
@@ -46,26 +60,47 @@ class Decoder:
         if not tokens:
             return empty
         kv = KeyValues(empty, 1, len(tokens), self._config.num_hidden_layers)
+        kv.admit(1)
         self._forward([list(tokens)], kv, 0)
         return kv.to_prefix(tuple(tokens))
 
     @torch.inference_mode()
     def run(self, rows: Sequence[Row], prefix: Prefix) -> Iterator[Row]:
-        """Decode `rows` together, yielding each as it ends. Rows that end leave the batch."""
-        rows = sorted(rows, key=lambda row: len(row.prompt))
+        """Decode `rows` together, yielding each as it ends; rows that wait take its place."""
+        # The longest first: what comes later fits into the places of what came before.
+        waiting = deque(sorted(rows, key=lambda row: len(row.prompt), reverse=True))
         capacity = max(len(row.prompt) + row.max_tokens for row in rows)
-        kv = KeyValues(prefix, len(rows), capacity, self._config.num_hidden_layers)
-        for first, last in _prefill_passes(rows):
-            logits = self._forward([row.prompt for row in rows[first:last]], kv, first)
-            for row, scores in zip(rows[first:last], logits, strict=True):
-                self._take(row, scores)
-        active = list(rows)
-        while True:
+        places = min(len(rows), self._places(capacity))
+        kv = KeyValues(prefix, places, capacity, self._config.num_hidden_layers)
+        active: list[Row] = []
+        while active or waiting:
+            if waiting and (places - len(active)) * _REFILL >= min(places, len(waiting) * _REFILL):
+                self._admit(waiting, active, kv, places)
+            else:
+                logits = self._forward([[row.tokens[-1]] for row in active], kv, 0)
+                self._take_all(active, logits)
             yield from _remove_ended(active, kv)
-            if not active:
-                return
-            logits = self._forward([[row.tokens[-1]] for row in active], kv, 0)
-            self._take_all(active, logits)
+
+    def _places(self, capacity: int) -> int:
+        """How many rows of `capacity` tokens may be in memory at a time."""
+        config = self._config
+        heads = config.num_key_value_heads * (
+            getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        )
+        row_bytes = 2 * config.num_hidden_layers * heads * capacity * self._model.dtype.itemsize
+        return max(1, min(_MOST_ROWS, _KEY_VALUE_BYTES // int(row_bytes)))
+
+    def _admit(self, waiting: deque[Row], active: list[Row], kv: KeyValues, places: int) -> None:
+        """Fill free places, and choose the first token of each row that takes one."""
+        admitted = [waiting.popleft() for _ in range(min(places - len(active), len(waiting)))]
+        offset = len(active)
+        kv.admit(len(admitted))
+        for first, last in _prefill_passes(admitted):
+            prompts = [row.prompt for row in admitted[first:last]]
+            logits = self._forward(prompts, kv, offset + first)
+            for row, scores in zip(admitted[first:last], logits, strict=True):
+                self._take(row, scores)
+        active += admitted
 
     def _forward(self, ids: list[list[int]], kv: KeyValues, first: int) -> torch.Tensor:
         """One pass over rows `first`...; logits [rows, vocabulary] at each row's last token."""
@@ -77,16 +112,18 @@ class Decoder:
             padded[index, : len(row)] = torch.tensor(row)
         start = len(kv.prefix) + kv.lengths[rows]
         positions = start[:, None] + torch.arange(padded.shape[1])
-        hidden = self._model.base_model(
-            input_ids=padded.to(self._device),
-            position_ids=positions.to(self._device),
-            use_cache=False,
-            kv=kv,
-        ).last_hidden_state
+        padded, positions = padded.to(self._device), positions.to(self._device)
+        if self._is_llama:
+            states = llama.last_states(
+                self._model, self._linears, padded, positions, lengths - 1, kv
+            )
+        else:
+            hidden = self._model.base_model(
+                input_ids=padded, position_ids=positions, use_cache=False, kv=kv
+            ).last_hidden_state
+            states = hidden[torch.arange(len(ids)), lengths - 1]
         kv.lengths[rows] += lengths
-        last = hidden[torch.arange(len(ids)), lengths - 1]
-        logits: torch.Tensor = self._model.get_output_embeddings()(last)
-        return logits
+        return self._linears(self._model.get_output_embeddings(), states)
 
     def _take_all(self, rows: list[Row], logits: torch.Tensor) -> None:
         best = logits.argmax(dim=-1).tolist()
@@ -127,10 +164,10 @@ def _remove_ended(active: list[Row], kv: KeyValues) -> Iterator[Row]:
 
 
 def _prefill_passes(rows: Sequence[Row]) -> Iterator[tuple[int, int]]:
-    """Cut length-sorted rows into passes of bounded padded size."""
+    """Cut rows, the longest first, into passes of bounded padded size."""
     first = 0
     for last in range(1, len(rows) + 1):
-        if last < len(rows) and (last + 1 - first) * len(rows[last].prompt) <= _PREFILL_TOKENS:
+        if last < len(rows) and (last + 1 - first) * len(rows[first].prompt) <= _PREFILL_TOKENS:
             continue
         yield first, last
         first = last

@@ -12,6 +12,7 @@ from trimtab.engine.local.adapters import AdapterSlot
 from trimtab.engine.local.attention import Prefix
 from trimtab.engine.local.decode import Decoder, Row
 from trimtab.engine.local.grammar import Grammar
+from trimtab.engine.local.linears import Linears
 from trimtab.engine.local.template import ChatTemplate
 from trimtab.engine.local.weights import LoadedModel
 from trimtab.types import Completion, Failed, Message, OutputContract, Request
@@ -24,15 +25,16 @@ _WORTH_SHARING = 4
 class LocalEngine:
     """Answers requests with one model in memory; adapters are switched without reloading it."""
 
-    chunk_size = 64
+    chunk_size = 128
     exact_tokens = True
 
     def __init__(self, loaded: LoadedModel) -> None:
         self.loaded = loaded
         self.model_id = loaded.model_id
         self.template = ChatTemplate(loaded.tokenizer)
-        self.adapters = AdapterSlot(loaded.model)
-        self._decoder = Decoder(loaded.model, loaded.device, loaded.stop_tokens)
+        self._linears = Linears(loaded.model, loaded.packed)
+        self.adapters = AdapterSlot(loaded.model, self._linears.outdate)
+        self._decoder = Decoder(loaded, self._linears)
         self._prefixes: OrderedDict[tuple[str | None, tuple[int, ...]], Prefix] = OrderedDict()
         self._grammars: dict[str, Grammar] = {}
 
@@ -103,6 +105,7 @@ class LocalEngine:
 
     def _prefix(self, adapter: str | None, tokens: tuple[int, ...]) -> Prefix:
         self.adapters.use(adapter)
+        self._linears.prepare()
         key = (adapter, tokens)
         if key not in self._prefixes:
             self._prefixes[key] = self._decoder.prefix(tokens)

@@ -11,7 +11,7 @@ import torch
 from trimtab.errors import TaskError
 from trimtab.types import OutputContract
 
-_COMPACT_JSON: Any = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
+COMPACT_JSON: Any = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
 """The same form as canonical targets: demonstrations and constraint must not pull apart."""
 
 
@@ -87,5 +87,5 @@ def _grammar_text(contract: OutputContract) -> str:
         return str(LLMatcher.grammar_from_lark(f"start: {choices}"))
     if contract.kind == "json":
         # Key order in the schema is the order that the grammar imposes, as in canonical targets.
-        return str(LLMatcher.grammar_from_json_schema(contract.json_schema, _COMPACT_JSON))
+        return str(LLMatcher.grammar_from_json_schema(contract.json_schema, COMPACT_JSON))
     raise TaskError("free text has no grammar; only label and JSON outputs can be constrained")

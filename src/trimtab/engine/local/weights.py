@@ -13,7 +13,9 @@ from typing import Any
 import torch
 
 from trimtab.engine.default_model import resolve_model
+from trimtab.engine.local import llama
 from trimtab.engine.local.attention import ATTENTION, register_attention
+from trimtab.engine.local.linears import packing_pays
 from trimtab.errors import ModelError
 
 _SAMPLE_BYTES = 1 << 20
@@ -32,6 +34,8 @@ class LoadedModel:
     device: torch.device
     max_context: int
     stop_tokens: frozenset[int]
+    packed: bool
+    """Whether answers are computed with weights packed in half precision."""
 
 
 def load(name: str, progress: Callable[[str], None]) -> LoadedModel:
@@ -66,13 +70,16 @@ def load(name: str, progress: Callable[[str], None]) -> LoadedModel:
         ) from error
     _refuse_unsupported(name, model.config, tokenizer)
     model = _frozen(model, device)
+    packed = llama.fits(model) and packing_pays(model)
+    numerics = str(dtype).removeprefix("torch.") + ("-packed" if packed else "")
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
-        model_id=f"{Path(name).name}@{_fingerprint(source)}/{str(dtype).removeprefix('torch.')}",
+        model_id=f"{Path(name).name}@{fingerprint(source)}/{numerics}",
         device=device,
         max_context=int(model.config.max_position_embeddings),
         stop_tokens=_stop_tokens(model, tokenizer),
+        packed=packed,
     )
 
 
@@ -114,7 +121,7 @@ def _matmul_seconds(dtype: torch.dtype) -> float:
     return min(times)
 
 
-def _fingerprint(source: Path | str) -> str:
+def fingerprint(source: Path | str) -> str:
     """Eight hex digits over weights, tokenizer and template: the size and both ends of each file.
 
     For a hub id, over the id alone.
