@@ -26,12 +26,12 @@ SHARED_FIXTURE = settings(
 
 @contextmanager
 def recorded_logits(engine):
-    """The logits that the engine computed inside the block, pass by pass."""
+    """The logits [rows, new, vocabulary] that the engine computed in the block, pass by pass."""
     passes: list[torch.Tensor] = []
     forward = engine._decoder._forward
 
-    def recording(*call):
-        passes.append(forward(*call))
+    def recording(*call, **options):
+        passes.append(forward(*call, **options))
         return passes[-1]
 
     engine._decoder._forward = recording
@@ -58,6 +58,13 @@ def test_a_shared_prefix_changes_nothing(tiny_engine) -> None:
     assert all(c.tokens_cached == 0 for c in without)
 
 
+@pytest.fixture
+def no_guessing(monkeypatch) -> None:
+    """One token at a time, so that a pass is a token."""
+    monkeypatch.setattr(decode, "_TOKENS_AT_ONCE", 1)
+
+
+@pytest.mark.usefixtures("no_guessing")
 def test_logits_behind_a_shared_prefix_are_those_without(tiny_engine) -> None:
     tokens = 8
     answers(tiny_engine, [request("Mary Smith", 1, shots=4)])  # the prefix is a pass of its own
@@ -90,6 +97,37 @@ def test_rows_that_end_leave_the_others_unchanged(short_answers, data) -> None:
     for completion, limit in zip(batch, limits, strict=True):
         assert completion.tokens_out <= limit
         assert completion.finish == "stop" or completion.tokens_out == limit
+
+
+@SHARED_FIXTURE
+@given(data=st.data())
+def test_guesses_change_no_answer(short_answers, data) -> None:
+    """Whatever text the guesses come from, and however the answer is decoded."""
+    seen = data.draw(st.lists(st.integers(0, 40), max_size=200), label="seen")
+    asked = request(
+        data.draw(st.sampled_from(TEXTS)),
+        40,
+        shots=data.draw(st.sampled_from([0, 4])),
+        contract=data.draw(st.sampled_from([None, LABELS, JSON])),
+        temperature=data.draw(st.sampled_from([0.0, 1.0])),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decode, "_TOKENS_AT_ONCE", 1)
+        (plain,) = answers(short_answers, [asked])
+    prefix = short_answers._prefix(None, short_answers._prepare(0, asked)[0])
+    prefix.seen.extend(seen)
+    timed = short_answers.time_call(asked)
+    assert told([timed]) == told([plain])
+
+
+def test_repeated_text_is_written_in_fewer_passes(tiny_engine) -> None:
+    """The tiny model repeats itself, and a second answer repeats the first."""
+    asked = request("the quick brown fox " * 6, 40, shots=4)
+    for _ in range(2):
+        with recorded_logits(tiny_engine) as passes:
+            timed = tiny_engine.time_call(asked)
+    assert timed.tokens_out > 10
+    assert len(passes) < timed.tokens_out / 2
 
 
 def test_rows_that_wait_for_a_place_answer_as_at_once(short_answers, monkeypatch) -> None:
@@ -132,12 +170,13 @@ def test_greedy_answers_are_those_of_transformers(short_answers, tiny_model, att
         assert completion.tokens_out == len(ids)
 
 
+@pytest.mark.usefixtures("no_guessing")
 def test_logits_are_those_of_transformers(tiny_engine, tiny_model) -> None:
     asked = request("Springfield", 8, shots=4)
     with recorded_logits(tiny_engine) as ours:
         list(tiny_engine.generate([asked.model_copy(update={"shared_messages": 0})]))
     ((_, theirs),) = reference(tiny_engine, tiny_model, [asked], "eager")
-    assert torch.allclose(torch.cat(ours), theirs, atol=1e-4)
+    assert torch.allclose(torch.cat(ours)[:, 0], theirs, atol=1e-4)
 
 
 @pytest.mark.model

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from trimtab.engine.local.lookup import Lookup
+
 ATTENTION = "trimtab"
 """Name under which transformers finds this attention."""
 
@@ -23,6 +25,9 @@ class Prefix:
         self.tokens = tokens
         self.keys: list[torch.Tensor] = []
         self.values: list[torch.Tensor] = []
+        self.seen = Lookup()
+        """This prefix's tokens and answers behind it, for guessing."""
+        self.seen.extend(tokens)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -44,6 +49,12 @@ class KeyValues:
         self._keys: list[torch.Tensor | None] = [None] * layers
         self._values: list[torch.Tensor | None] = [None] * layers
         self._writing = slice(0, rows)
+        self.beginning = True
+        """Whether the rows of the next pass hold no tokens yet."""
+
+    def forget(self, row: int, tokens: int) -> None:
+        """Take back the last `tokens` tokens of `row`."""
+        self.lengths[row] -= tokens
 
     def admit(self, rows: int) -> None:
         """Begin `rows` more rows, without tokens yet."""
@@ -51,8 +62,14 @@ class KeyValues:
         self.active += rows
 
     def select(self, first: int, last: int) -> None:
-        """Direct the next forward pass to rows `first` to `last`."""
+        """Direct the next forward pass to rows `first` to `last`: all new, or all under way."""
         self._writing = slice(first, last)
+        self.beginning = not self.lengths[first:last].any()
+
+    @property
+    def starts(self) -> torch.Tensor:
+        """How many tokens each row of the next pass holds."""
+        return self.lengths[self._writing]
 
     def write(
         self, layer: int, key: torch.Tensor, value: torch.Tensor
@@ -65,12 +82,14 @@ class KeyValues:
             keys, values = key.new_zeros(shape), value.new_zeros(shape)
             self._keys[layer], self._values[layer] = keys, values
         rows, new = self._writing, key.shape[2]
-        starts = self.lengths[rows]
-        if new > 1:  # the first pass over a row: all start at position 0
+        starts = self.starts
+        if self.beginning:
             keys[rows, :, :new], values[rows, :, :new] = key, value
         else:
-            index = torch.arange(rows.start, rows.stop)
-            keys[index, :, starts], values[index, :, starts] = key[:, :, 0], value[:, :, 0]
+            index = torch.arange(rows.start, rows.stop)[:, None]
+            places = starts[:, None] + torch.arange(new)
+            keys[index, :, places] = key.transpose(1, 2)
+            values[index, :, places] = value.transpose(1, 2)
         used = int(starts.max()) + new
         return keys[rows, :, :used], values[rows, :, :used]
 
@@ -113,12 +132,11 @@ def shared_prefix_attention(
     causal = True
     mask = None
     if kv is not None:
-        hidden_from = kv.lengths[kv._writing] + query.shape[2]
         key, value = kv.write(module.layer_idx, key, value)
         prefix = kv.prefix
-        if query.shape[2] == 1:
-            return _one_token(
-                module.layer_idx, query, key, value, prefix, hidden_from, scaling
+        if not kv.beginning:
+            return _few_tokens(
+                module.layer_idx, query, key, value, prefix, kv.starts, scaling
             ), None
         if len(prefix):
             causal = False
@@ -142,38 +160,40 @@ def _mask_after_prefix(new: int, shared: int, like: torch.Tensor) -> torch.Tenso
     return torch.cat([mask.new_zeros(new, shared), mask], dim=1)
 
 
-def _one_token(
+def _few_tokens(
     layer: int,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
     prefix: Prefix,
-    hidden_from: torch.Tensor,
+    starts: torch.Tensor,
     scaling: float,
 ) -> torch.Tensor:
-    """Attention of one new token per row; row i sees its own tokens before `hidden_from[i]`.
+    """Attention of a few new tokens per row, which follow the `starts[i]` that row i had.
 
     All rows read the same prefix, so that part is one product per head, not one per row and head.
     """
-    rows, heads, _, size = query.shape
+    rows, heads, new, size = query.shape
     kv_heads, used, shared = key.shape[1], key.shape[2], len(prefix)
-    group = heads // kv_heads
-    query = (query * scaling).view(rows, kv_heads, group, size)
-    scores = query.new_empty(rows, kv_heads, group, shared + used)
+    readers = heads // kv_heads * new
+    query = (query * scaling).reshape(rows, kv_heads, readers, size)
+    scores = query.new_empty(rows, kv_heads, readers, shared + used)
     if shared:
-        stacked = query.transpose(0, 1).reshape(kv_heads, rows * group, size)
+        stacked = query.transpose(0, 1).reshape(kv_heads, rows * readers, size)
         over_prefix = stacked @ prefix.keys[layer].transpose(1, 2)
-        scores[..., :shared] = over_prefix.view(kv_heads, rows, group, shared).transpose(0, 1)
+        scores[..., :shared] = over_prefix.view(kv_heads, rows, readers, shared).transpose(0, 1)
     scores[..., shared:] = query @ key.transpose(2, 3)
-    hidden = torch.arange(used) >= hidden_from[:, None]
-    scores[..., shared:].masked_fill_(hidden[:, None, None].to(query.device), float("-inf"))
+    # A new token sees its row's earlier tokens, the new ones before it, and itself.
+    hidden = torch.arange(used) > (starts[:, None] + torch.arange(new))[..., None]
+    by_token = scores.view(rows, heads, new, shared + used)[..., shared:]
+    by_token.masked_fill_(hidden[:, None].to(query.device), float("-inf"))
     weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
     out = weights[..., shared:] @ value
     if shared:
         stacked = weights[..., :shared].transpose(0, 1).reshape(kv_heads, -1, shared)
         from_prefix = stacked @ prefix.values[layer]
-        out += from_prefix.view(kv_heads, rows, group, size).transpose(0, 1)
-    return out.reshape(rows, 1, heads, size)
+        out += from_prefix.view(kv_heads, rows, readers, size).transpose(0, 1)
+    return out.view(rows, heads, new, size).transpose(1, 2)
 
 
 def register_attention() -> None:

@@ -12,6 +12,7 @@ from trimtab.engine.local import llama
 from trimtab.engine.local.attention import KeyValues, Prefix
 from trimtab.engine.local.grammar import GrammarState
 from trimtab.engine.local.linears import Linears
+from trimtab.engine.local.lookup import Lookup
 from trimtab.engine.local.weights import LoadedModel
 
 _PREFILL_TOKENS = 2048
@@ -26,6 +27,10 @@ _KEY_VALUE_BYTES = 3 << 30
 _REFILL = 8
 """Waiting rows enter when an eighth of the places is free: their prompts run as one pass."""
 
+_TOKENS_AT_ONCE = 16
+_MOST_GUESSED = 7
+"""A pass over up to some 16 tokens takes hardly longer than one over as many rows."""
+
 
 @dataclass
 class Row:
@@ -38,8 +43,14 @@ class Row:
     temperature: float = 0.0
     sampler: torch.Generator | None = None
     tokens: list[int] = field(default_factory=list)
+    own: Lookup | None = None
+    """Prompt and answer so far, to guess from; made when guessing begins to pay."""
     finished: bool = False
     """Ended by itself, not cut at `max_tokens`."""
+
+    @property
+    def ended(self) -> bool:
+        return self.finished or len(self.tokens) >= self.max_tokens
 
 
 class Decoder:
@@ -61,15 +72,18 @@ class Decoder:
             return empty
         kv = KeyValues(empty, 1, len(tokens), self._config.num_hidden_layers)
         kv.admit(1)
-        self._forward([list(tokens)], kv, 0)
+        self._forward([list(tokens)], kv, 0, every=False)
         return kv.to_prefix(tuple(tokens))
 
     @torch.inference_mode()
-    def run(self, rows: Sequence[Row], prefix: Prefix) -> Iterator[Row]:
-        """Decode `rows` together, yielding each as it ends; rows that wait take its place."""
+    def run(self, rows: Sequence[Row], prefix: Prefix, seen: Lookup) -> Iterator[Row]:
+        """Decode `rows` together, yielding each as it ends; rows that wait take its place.
+
+        `seen` is text to guess from, and grows by the answers.
+        """
         # The longest first: what comes later fits into the places of what came before.
         waiting = deque(sorted(rows, key=lambda row: len(row.prompt), reverse=True))
-        capacity = max(len(row.prompt) + row.max_tokens for row in rows)
+        capacity = max(len(row.prompt) + row.max_tokens for row in rows) + _MOST_GUESSED
         places = min(len(rows), self._places(capacity))
         kv = KeyValues(prefix, places, capacity, self._config.num_hidden_layers)
         active: list[Row] = []
@@ -77,9 +91,10 @@ class Decoder:
             if waiting and (places - len(active)) * _REFILL >= min(places, len(waiting) * _REFILL):
                 self._admit(waiting, active, kv, places)
             else:
-                logits = self._forward([[row.tokens[-1]] for row in active], kv, 0)
-                self._take_all(active, logits)
-            yield from _remove_ended(active, kv)
+                self._step(active, kv, seen)
+            for row in _remove_ended(active, kv):
+                seen.extend(row.tokens)
+                yield row
 
     def _places(self, capacity: int) -> int:
         """How many rows of `capacity` tokens may be in memory at a time."""
@@ -97,13 +112,27 @@ class Decoder:
         kv.admit(len(admitted))
         for first, last in _prefill_passes(admitted):
             prompts = [row.prompt for row in admitted[first:last]]
-            logits = self._forward(prompts, kv, offset + first)
+            logits = self._forward(prompts, kv, offset + first, every=False)[:, 0]
             for row, scores in zip(admitted[first:last], logits, strict=True):
                 self._take(row, scores)
         active += admitted
 
-    def _forward(self, ids: list[list[int]], kv: KeyValues, first: int) -> torch.Tensor:
-        """One pass over rows `first`...; logits [rows, vocabulary] at each row's last token."""
+    def _step(self, active: Sequence[Row], kv: KeyValues, seen: Lookup) -> None:
+        """One more token for each row, and as many guessed ones as turn out right."""
+        room = min(_TOKENS_AT_ONCE // len(active) - 1, _MOST_GUESSED)
+        guesses = [_guess(row, seen, room) if room > 0 else [] for row in active]
+        ids = [[row.tokens[-1], *guess] for row, guess in zip(active, guesses, strict=True)]
+        logits = self._forward(ids, kv, 0, every=True)
+        best = logits.argmax(dim=-1).tolist()
+        for index, (row, guess) in enumerate(zip(active, guesses, strict=True)):
+            right = self._check(row, guess, logits[index], best[index])
+            kv.forget(index, len(guess) - right)
+
+    def _forward(
+        self, ids: list[list[int]], kv: KeyValues, first: int, *, every: bool
+    ) -> torch.Tensor:
+        """One pass over rows `first`...; logits [rows, new, vocabulary], of `every` new token or,
+        as [rows, 1, vocabulary], of each row's last."""
         lengths = torch.tensor([len(row) for row in ids])
         rows = slice(first, first + len(ids))
         kv.select(rows.start, rows.stop)
@@ -113,25 +142,28 @@ class Decoder:
         start = len(kv.prefix) + kv.lengths[rows]
         positions = start[:, None] + torch.arange(padded.shape[1])
         padded, positions = padded.to(self._device), positions.to(self._device)
+        last = None if every else lengths - 1
         if self._is_llama:
-            states = llama.last_states(
-                self._model, self._linears, padded, positions, lengths - 1, kv
-            )
+            states = llama.states(self._model, self._linears, padded, positions, last, kv)
         else:
-            hidden = self._model.base_model(
+            states = self._model.base_model(
                 input_ids=padded, position_ids=positions, use_cache=False, kv=kv
             ).last_hidden_state
-            states = hidden[torch.arange(len(ids)), lengths - 1]
+            if last is not None:
+                states = states[torch.arange(len(ids)), last][:, None]
         kv.lengths[rows] += lengths
         return self._linears(self._model.get_output_embeddings(), states)
 
-    def _take_all(self, rows: list[Row], logits: torch.Tensor) -> None:
-        best = logits.argmax(dim=-1).tolist()
-        for row, scores, token in zip(rows, logits, best, strict=True):
+    def _check(self, row: Row, guess: list[int], logits: torch.Tensor, best: list[int]) -> int:
+        """Take tokens while they are as guessed, and the one that is not; how many were right."""
+        for place, guessed in enumerate([*guess, None]):
             if row.temperature == 0 and row.grammar is None:
-                self._append(row, token)
+                self._append(row, best[place])
             else:
-                self._take(row, scores)
+                self._take(row, logits[place])
+            if row.ended or row.tokens[-1] != guessed:
+                return place
+        return len(guess)
 
     def _take(self, row: Row, logits: torch.Tensor) -> None:
         """Choose the next token of `row` from `logits` [vocabulary]."""
@@ -152,11 +184,23 @@ class Decoder:
         row.finished = complete or token in self._stop
 
 
+def _guess(row: Row, seen: Lookup, most: int) -> list[int]:
+    """What may follow: as in the row's own text, or as in `seen` where more tokens agree there."""
+    if row.own is None:
+        row.own = Lookup()
+        row.own.extend(row.prompt)
+    row.own.extend(row.tokens[len(row.own) - len(row.prompt) :])
+    most = min(most, row.max_tokens - len(row.tokens) - 1)
+    own, own_agree = row.own.guess(row.tokens, most)
+    others, others_agree = seen.guess(row.tokens, most)
+    return others if others_agree > own_agree else own
+
+
 def _remove_ended(active: list[Row], kv: KeyValues) -> Iterator[Row]:
     """Yield the rows that ended and close their gaps in `active` and `kv` alike."""
     for index in range(len(active) - 1, -1, -1):
         row = active[index]
-        if row.finished or len(row.tokens) >= row.max_tokens:
+        if row.ended:
             kv.drop(index)
             active[index] = active[-1]
             active.pop()

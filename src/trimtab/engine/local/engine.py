@@ -13,11 +13,13 @@ from trimtab.engine.local.attention import Prefix
 from trimtab.engine.local.decode import Decoder, Row
 from trimtab.engine.local.grammar import Grammar
 from trimtab.engine.local.linears import Linears
+from trimtab.engine.local.lookup import Lookup
 from trimtab.engine.local.template import ChatTemplate
 from trimtab.engine.local.weights import LoadedModel
 from trimtab.types import Completion, Failed, Message, OutputContract, Request
 
 _KEPT_PREFIXES = 2
+_REMEMBERED_TOKENS = 20_000
 _WORTH_SHARING = 4
 """A prefix shorter than this fraction of the prompt saves less than splitting attention costs."""
 
@@ -50,23 +52,27 @@ class LocalEngine:
                 batches.setdefault((request.adapter, shared), []).append(row)
         for (adapter, shared), rows in batches.items():
             prefix = self._prefix(adapter, shared)
-            # A batch is given out whole: were it cut by a kill, its rest would be computed in
-            # another batch shape, whose rounding could change an answer.
-            for row in list(self._decoder.run(rows, prefix)):
+            # What guesses are made from decides the shapes of passes, whose rounding could change
+            # an answer: so they see this batch alone. For the same reason a batch is given out
+            # whole: were it cut by a kill, its rest would be computed in other shapes.
+            seen = Lookup()
+            seen.extend(shared)
+            for row in list(self._decoder.run(rows, prefix, seen)):
+                if len(prefix.seen) < _REMEMBERED_TOKENS:
+                    prefix.seen.extend(row.tokens)
                 yield row.position, self._completion(row, prefix)
 
     def time_call(self, request: Request) -> Completion | Failed:
-        """One request alone; adapter and shared prefix are in place, as in a server."""
-        warm = self._prepare(0, request)
-        if isinstance(warm, Failed):
-            return warm
-        self._prefix(request.adapter, warm[0])
+        """One request alone; adapter, shared prefix and the text of earlier answers are in place,
+        as in a server."""
+        prepared = self._prepare(0, request)
+        if isinstance(prepared, Failed):
+            return prepared
+        prefix = self._prefix(request.adapter, prepared[0])
         started = time.perf_counter()
-        ((_, answer),) = self.generate([request])
+        (row,) = self._decoder.run([prepared[1]], prefix, prefix.seen)
         seconds = time.perf_counter() - started
-        if isinstance(answer, Failed):
-            return answer
-        return answer.model_copy(update={"latency_s": seconds})
+        return self._completion(row, prefix).model_copy(update={"latency_s": seconds})
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
         return len(self.template.prompt(messages))

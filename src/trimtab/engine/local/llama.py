@@ -16,7 +16,7 @@ from trimtab.engine.local.linears import Linears
 
 
 def fits(model: Any) -> bool:
-    """Whether `last_states` computes what `model` does."""
+    """Whether `states` computes what `model` does."""
     config = model.config
     return (
         config.model_type == "llama"
@@ -26,17 +26,18 @@ def fits(model: Any) -> bool:
     )
 
 
-def last_states(
+def states(
     model: Any,
     linear: Linears,
     ids: torch.Tensor,
     positions: torch.Tensor,
-    last: torch.Tensor,
+    last: torch.Tensor | None,
     kv: KeyValues,
 ) -> torch.Tensor:
-    """[rows, hidden]: each row's normed state at its token `last`; keys and values go into `kv`.
+    """[rows, new, hidden]: normed states at all new tokens; keys and values go into `kv`.
 
-    `ids` and `positions` are [rows, new], `last` [rows] counts from 0 inside the new tokens.
+    `ids` and `positions` are [rows, new]. With `last` [rows], which counts inside the new tokens,
+    the states are those of these tokens alone, [rows, 1, hidden].
     """
     base = model.base_model
     x = base.embed_tokens(ids)
@@ -53,7 +54,7 @@ def last_states(
         query = linear(block.q_proj, normed).view(heads)
         key = linear(block.k_proj, normed).view(heads)
         value = linear(block.v_proj, normed).view(heads)
-        split = (query.shape[2], key.shape[2])
+        split = [query.shape[2], key.shape[2]]
         both = torch.cat([query, key], dim=2)
         turned = both.roll(half, -1).mul_(sine)
         query, key = torch.split(both.mul_(cosine).add_(turned), split, dim=2)
@@ -66,8 +67,8 @@ def last_states(
             block.scaling,
             kv,
         )
-        if layer is base.layers[-1] and new > 1:
-            # Nothing looks at the other positions any more.
+        if layer is base.layers[-1] and last is not None:
+            # Nothing looks at the other tokens any more.
             each = torch.arange(rows, device=x.device)
             x, found = x[each, last][:, None], found[each, last][:, None]
         x = linear(block.o_proj, found.flatten(2)).add_(x)
@@ -75,7 +76,7 @@ def last_states(
         opened = functional.silu(linear(layer.mlp.gate_proj, normed), inplace=True)
         opened.mul_(linear(layer.mlp.up_proj, normed))
         x = linear(layer.mlp.down_proj, opened).add_(x)
-    return _normed(x[:, 0], base.norm)
+    return _normed(x, base.norm)
 
 
 def _normed(x: torch.Tensor, norm: Any) -> torch.Tensor:
