@@ -19,6 +19,8 @@ class Reply:
     wait_s: float = 0.0
     trickle: bool = False
     """Send one byte every 50 ms, for ever."""
+    drop: bool = False
+    """Hang up without an answer."""
 
 
 def answer(text: str | None, finish: str = "stop", cached: int = 0, **message: object) -> Reply:
@@ -53,13 +55,19 @@ class Endpoint:
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
         self.times: list[float] = []
+        self.connections = 0
         self.most_at_once = 0
-        self._now = 0
+        self.now = 0
+        """Calls under way."""
         self._lock = threading.Lock()
         endpoint = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                endpoint.connections += 1
+                super().setup()
 
             def do_POST(self) -> None:
                 endpoint.handle(self)
@@ -80,12 +88,15 @@ class Endpoint:
             self.paths.append(handler.path)
             self.times.append(time.monotonic())
             call = len(self.bodies)
-            self._now += 1
-            self.most_at_once = max(self.most_at_once, self._now)
+            self.now += 1
+            self.most_at_once = max(self.most_at_once, self.now)
         reply = self.script(body, call)
         time.sleep(reply.wait_s)
         with self._lock:
-            self._now -= 1
+            self.now -= 1
+        if reply.drop:
+            handler.close_connection = True
+            return
         try:
             self._send(handler, reply)
         except (BrokenPipeError, ConnectionResetError):
@@ -104,5 +115,6 @@ class Endpoint:
         handler.wfile.write(reply.body)
 
     def close(self) -> None:
+        """Take no new connections; may be called twice."""
         self.server.shutdown()
         self.server.server_close()

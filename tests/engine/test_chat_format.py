@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from trimtab.engine.chat_format import Trouble, read_answer, read_error, request_body
 from trimtab.types import Completion, Decoding, Message, OutputContract, Request
 
+LABELS = OutputContract(kind="label", labels=("yes", "no"))
+
 
 def body_for(contract: OutputContract | None) -> dict:
     decoding = Decoding(max_tokens=5, contract=contract)
@@ -98,12 +100,63 @@ def test_what_is_no_chat_completion_fails_at_the_response(body: str) -> None:
     assert not result.retry
 
 
-@pytest.mark.parametrize("text", ["yes", '{"label": "y', '{"other": 1}', "[1]", '{"label": 3}', ""])
-def test_a_label_that_was_not_wrapped_stays_as_it_is(text: str) -> None:
-    contract = OutputContract(kind="label", labels=("yes", "no"))
-    completion = read_answer(payload({"content": text}), contract)
+@pytest.mark.parametrize("text", ['{"label": "y', '{"other": 1}', '{"label": 3}', ""])
+def test_what_is_no_label_stays_as_it_is(text: str) -> None:
+    finish = "stop" if text.endswith("}") else "length"
+    completion = read_answer(payload({"content": text}, finish), LABELS)
     assert isinstance(completion, Completion)
     assert completion.text == text
+
+
+@pytest.mark.parametrize("contract", [LABELS, OutputContract(kind="json", schema=CLOSED)])
+@pytest.mark.parametrize("text", ["yes", "", "[1]", '```json\n{"a": 1}\n```', '{"a": 1} Done!'])
+def test_a_whole_answer_that_breaks_its_constraint_was_not_constrained(
+    text: str, contract: OutputContract
+) -> None:
+    result = read_answer(payload({"content": text}), contract)
+    assert isinstance(result, Trouble)
+    assert "ignored `response_format`" in result.failed.message
+    assert isinstance(read_answer(payload({"content": text}), None), Completion)
+
+
+def test_a_refusal_is_an_answer_also_to_a_constrained_call() -> None:
+    completion = read_answer(payload({"content": None, "refusal": "I will not"}), LABELS)
+    assert isinstance(completion, Completion)
+    assert completion.text == "I will not"
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 6}},
+        {"prompt_tokens_details": {"cached_tokens": -1}},
+        {"completion_tokens": -1},
+    ],
+)
+def test_token_counts_that_cannot_be_are_not_billed(usage: dict) -> None:
+    assert isinstance(read_answer(payload({"content": "x"}, **usage), None), Trouble)
+
+
+def test_a_constrained_answer_has_room_for_whitespace() -> None:
+    assert body_for(None)["max_tokens"] == 5
+    assert body_for(OutputContract(kind="json", schema=CLOSED))["max_tokens"] == 10
+    assert body_for(LABELS)["max_tokens"] == 37
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (400, "response_format type json_schema is not available", True),
+        (400, "grammar failed to parse", True),
+        (400, "your message offends", False),
+        (500, "schema", False),
+    ],
+)
+def test_a_refused_schema_is_said_where_one_was_sent(status: int, body: str, said: bool) -> None:
+    message = read_error(status, {}, body, LABELS).failed.message
+    assert ("refuses the schema" in message) is said
+    assert body in message
+    assert "refuses the schema" not in read_error(status, {}, body).failed.message
 
 
 @given(st.text(max_size=300), st.integers(100, 599))

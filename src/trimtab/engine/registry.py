@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, metadata
 
 from trimtab.engine.base import Engine
 from trimtab.errors import ModelError
@@ -28,9 +28,15 @@ def make_engine(spec: ModelSpec, progress: Callable[[str], None]) -> Engine:
         raise ModelError(f"engine {spec.engine!r} is not known; the known ones: {names}")
     try:
         factory: Callable[[ModelSpec, Callable[[str], None]], Engine] = known[spec.engine].load()
+        return factory(spec, progress)
     except ImportError as error:
         raise ModelError(
             f"engine {spec.engine!r} needs a package that is not installed ({error}); "
-            "install what it needs, as in: pip install 'trimtab[local]'"
+            f"install what it needs, as in: pip install 'trimtab[{_extra(spec.engine)}]'"
         ) from error
-    return factory(spec, progress)
+
+
+def _extra(engine: str) -> str:
+    """The extra of this engine, where it is one of Trimtab's own."""
+    extras = metadata("trimtab").get_all("Provides-Extra") or []
+    return engine if engine in extras else "local"
