@@ -1,62 +1,35 @@
 import pytest
 
-from trimtab.audit.audit import audit
+from trimtab.audit.audit import refuse_leaks
 from trimtab.audit.subject import MAX_LISTED
-from trimtab.task.near import near_duplicate_clusters
+from trimtab.errors import DataError
 from trimtab.task.split import SealedTest, Split
-from trimtab.types import Example, Finding, OutputContract, content_hash
+from trimtab.types import OutputContract
 
-LABEL = OutputContract(kind="label", labels=("a", "b"))
-TEXT = OutputContract(kind="text")
-JSON = OutputContract(
-    kind="json",
-    json_schema={
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {"x": {"type": "integer"}, "y": {"type": "string"}},
-    },
-)
-LONG = "the parcel arrived broken and nobody answers the telephone since monday morning"
-
-
-def example(text: str, target: str = "a", **more: str) -> Example:
-    return Example(id=content_hash(text, target), input=text, target=target, **more)
-
-
-def run(rows, contract=LABEL, split=None) -> dict[str, Finding]:
-    clusters = near_duplicate_clusters([row.input for row in rows])
-    split = split or Split(tuple(rows), (), SealedTest(()))
-    return {found.check: found for found in audit(rows, split, contract, clusters)}
-
-
-def balanced(n: int) -> list[Example]:
-    return [example(f"input number {i}", "ab"[i % 2], approved_by="team") for i in range(n)]
+from .subjects import JSON, LONG, TEXT, balanced, example, run
 
 
 def test_good_data_gives_only_information():
     found = run(balanced(120))
     assert {f.severity for f in found.values()} == {"info"}
-    assert set(found) == {
-        "size",
-        "leakage",
-        "exact-duplicates",
-        "near-duplicates",
-        "conflicting-targets",
-        "approved",
-        "contract-violations",
-        "label-balance",
-        "input-length",
+    unknown = {check for check, each in found.items() if not each.measured}
+    assert unknown == {
+        "coverage",
+        "difficulty",
+        "language",
+        "noise-ceiling",
+        "reviewer-agreement",
+        "truncation",
     }
+    assert {"size", "leakage", "suspected-targets", "personal-data", "slices"} <= set(found)
 
 
 @pytest.mark.parametrize(
     ("n", "severity", "words"),
     [
         (99, "warn", "too few for any"),
-        (100, "info", "adapt format"),
-        (499, "info", "adapt format"),
-        (500, "info", "enough for a complex"),
-        (4_999, "info", "enough for a complex"),
+        (100, "info", "enough for telling 2 labels apart"),
+        (4_999, "info", "enough for telling 2 labels apart"),
         (5_000, "info", "more than"),
     ],
 )
@@ -64,6 +37,22 @@ def test_size_against_the_thresholds_of_the_guide(n, severity, words):
     found = run(balanced(n))["size"]
     assert (found.count, found.severity) == (n, severity)
     assert words in found.message
+
+
+@pytest.mark.parametrize(
+    ("contract", "words", "missing"),
+    [
+        (TEXT, "not for free text", 350),
+        (JSON, "enough for adapting a format", None),
+        (OutputContract(kind="label", labels=tuple("abcdefghijk")), "not for telling 11", 350),
+    ],
+    ids=["text", "json", "many labels"],
+)
+def test_size_depends_on_the_kind_of_output(contract, words, missing):
+    target = '{"x":1}' if contract.kind == "json" else "a"
+    found = run([example(f"input number {i}", target) for i in range(150)], contract)["size"]
+    assert words in found.message
+    assert found.collect.get("any input") == missing
 
 
 def test_size_counts_distinct_valid_rows_only():
@@ -114,6 +103,15 @@ def test_leakage_is_found_however_it_came(train, held_out, where):
     found = run([*rows, train, held_out], split=split)["leakage"]
     assert found.severity == "stop"
     assert set(found.rows) == {train.id, held_out.id}
+
+
+def test_a_leak_stops_the_run():
+    rows = balanced(40)
+    split = Split(tuple(rows), (rows[0],), SealedTest(()))
+    found = run(rows, split=split)
+    with pytest.raises(DataError, match="split again"):
+        refuse_leaks(found.values())
+    refuse_leaks(run(rows).values())
 
 
 def test_rows_without_a_group_do_not_leak_into_each_other():
@@ -180,6 +178,6 @@ def test_approved_share():
 
 
 def test_at_most_200_rows_are_listed_and_all_counted():
-    found = run([example(f"r{i}", "c") for i in range(300)])["contract-violations"]
+    found = run([example(f"row {i}", "c") for i in range(300)])["contract-violations"]
     assert found.count == 300
     assert len(found.rows) == MAX_LISTED

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab.prompt.nearest import NearestPool
-from trimtab.prompt.tfidf import TfIdf
+from trimtab.task.tfidf import TfIdf
 
 from .factories import row
 

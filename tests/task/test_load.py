@@ -107,6 +107,25 @@ def test_settings_of_another_kind_of_output_are_refused(write):
     assert problems(write(text))[0].startswith("task.yaml:7: output.schema: a schema belongs to")
 
 
+@pytest.mark.parametrize("number", [".inf", "-.inf", ".nan", "inf", "nan", "1e999"])
+@pytest.mark.parametrize(
+    "key",
+    ["traffic: {calls_per_month: X}", "budget: {minutes: X}", "search: {learning_rates: [0.1, X]}"],
+)
+def test_numbers_must_be_finite(write, key, number):
+    text = GOOD + key.replace("X", number) + "\n"
+    (found,) = problems(write(text))
+    line = text.count("\n")
+    assert found.startswith(f"task.yaml:{line}: {key.split(':')[0]}.")
+    assert "finite number" in found
+
+
+@pytest.mark.parametrize("currency", ['""', '"  "'])
+def test_a_currency_has_a_name(write, currency):
+    (found,) = problems(write(f"{GOOD}currency: {currency}\n"))
+    assert "currency: " in found and "at least 1 character" in found
+
+
 def test_unquoted_yes_and_no_are_both_named(write):
     assert len(problems(write(GOOD.replace('["yes", "no"]', "[yes, no]")))) == 2
 
@@ -122,6 +141,8 @@ def test_a_missing_key_is_named_with_its_parent_line(write):
         ("type: object", "type: array", 6, "`type: object`"),
         ("properties:\n      a: {type: string}", "properties: {}", 6, "`properties`"),
         ("a: {type: string}", "a: {type: strin}", 9, "not a JSON Schema"),
+        ("a: {type: string}", "a: {maximum: .inf}", 9, "inf is no number of JSON"),
+        ("a: {type: string}", "a: {enum: [1, .nan]}", 9, "nan is no number of JSON"),
         ("a: {type: string}", "a: {$ref: '#/$defs/b'}", 9, "points at nothing"),
         ("a: {type: string}", "a: {$ref: 'http://example.org/s'}", 9, "points at nothing"),
     ],

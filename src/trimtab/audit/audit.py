@@ -2,48 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
-from trimtab.audit import rows, targets
-from trimtab.audit.subject import Subject
-from trimtab.task.split import Split
-from trimtab.types import Example, Finding, OutputContract
+from trimtab.audit import coverage, hygiene, review, rows, semantic, slices, suspects, targets
+from trimtab.audit.difficulty import Attempts, difficulty, read_attempts
+from trimtab.audit.subject import RowCheck, Subject, Table, walk
+from trimtab.errors import DataError
+from trimtab.types import Example, Finding
 
-CHECKS: tuple[Callable[[Subject], Finding | None], ...] = (
+ROW_CHECKS: tuple[Callable[[Subject], RowCheck], ...] = (
+    targets.ContractViolations,
+    targets.LabelBalance,
+    targets.FieldFrequency,
+    targets.Lengths,
+    review.Approved,
+    hygiene.PersonalData,
+    hygiene.Encoding,
+    hygiene.Truncation,
+    hygiene.Languages,
+    slices.Slices,
+)
+"""See every distinct row once, all in one pass."""
+
+SET_CHECKS: tuple[Callable[[Subject, Table], Finding | None], ...] = (
     rows.size,
     rows.leakage,
     rows.exact_duplicates,
     rows.near_duplicates,
+    semantic.semantic_duplicates,
     rows.conflicting_targets,
-    rows.approved,
-    targets.contract_violations,
-    targets.label_balance,
-    targets.field_frequency,
-    targets.input_length,
-    targets.target_length,
+    rows.noise_ceiling,
+    review.reviewer_agreement,
+    suspects.suspected_targets,
+    coverage.coverage,
+    coverage.drift,
 )
-"""A check gives one finding, also where all is well; None where it does not apply."""
+"""Look at all rows together, or at a bounded sample. None where a check does not apply."""
 
 
-def audit(
-    examples: Sequence[Example],
-    split: Split,
-    contract: OutputContract,
-    clusters: Sequence[int],
-) -> tuple[Finding, ...]:
+def audit(subject: Subject, attempts: Attempts | None = None) -> tuple[Finding, ...]:
     """Check the rows and how they were split. Exact copies count once in all checks but their own.
 
+    A check gives a finding also where all is well, and where it could not be made (`measured` is
+    then False). Time is linear in the rows; 41 bytes are kept of each, and lists that are bounded.
+
     Args:
-        clusters: the near-duplicate cluster of each example, as given to `make_split`.
+        attempts: how right earlier answers or trainings were on each row, where a run exists.
     """
-    first: dict[str, tuple[Example, int]] = {}
-    copies: list[Example] = []
-    for row, cluster in zip(examples, clusters, strict=True):
-        if row.id in first:
-            copies.append(row)
-        else:
-            first[row.id] = (row, cluster)
-    distinct, numbers = zip(*first.values(), strict=True)
-    subject = Subject(distinct, numbers, copies, split, contract)
-    findings = (check(subject) for check in CHECKS)
-    return tuple(found for found in findings if found is not None)
+    looking = [check(subject) for check in ROW_CHECKS]
+    table = walk(subject, looking)
+    found = [each for check in SET_CHECKS if (each := check(subject, table)) is not None]
+    found += [each for check in looking for each in check.findings()]
+    found.append(difficulty(subject.rows if attempts else (), attempts or {}, subject.listed))
+    return (*found, slices.collect_next(found))
+
+
+def refuse_leaks(findings: Iterable[Finding]) -> None:
+    """Raises DataError where the splits share rows: no figure from such a test means anything."""
+    for found in findings:
+        if found.check == "leakage" and found.severity == "stop":
+            raise DataError(found.message)
+
+
+def with_difficulty(
+    findings: Iterable[Finding], examples: Iterable[Example], run: Path, metric: str
+) -> tuple[Finding, ...]:
+    """The findings with what the run's trainings and dev records say of how hard the rows are."""
+    measured = difficulty(examples, read_attempts(run, metric))
+    return tuple(measured if each.check == measured.check else each for each in findings)

@@ -1,22 +1,19 @@
-"""Checks of what the rows say: targets against the contract, balance, and odd lengths."""
+"""Checks of what single rows say: targets against the contract, balance, and odd lengths."""
 
 from __future__ import annotations
 
 import math
+from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import cast
 
 import numpy as np
 from pydantic import JsonValue
 
-from trimtab.audit.subject import Subject, finding, grouped
-from trimtab.task.contract import parse, violation
-from trimtab.types import Example, Finding
-
-FEW_ROWS = 10
-"""A label or field seen in fewer rows than this cannot be judged: one error moves its score by
-more than a tenth."""
+from trimtab.audit.slices import FEW_ROWS
+from trimtab.audit.subject import Flagged, Look, Subject, finding, flagged_at
+from trimtab.types import Finding, Flag
 
 MAJORITY = 0.9
 """A label with this share makes accuracy look good for an answer that never reads the input."""
@@ -27,93 +24,163 @@ Handle Outliers, section 3.5."""
 
 MIN_ROWS_FOR_OUTLIERS = 30
 _REASONS_SHOWN = 5
+_LABELS_SHOWN = 12
 
 
-def contract_violations(subject: Subject) -> Finding:
-    reasons = [(row, violation(subject.contract, row.target)) for row in subject.rows]
-    broken = [(row, reason) for row, reason in reasons if reason is not None]
-    if not broken:
-        return finding("contract-violations", "info", "every target keeps the output contract")
-    shown = "; ".join(f"{row.source or row.id}: {why}" for row, why in broken[:_REASONS_SHOWN])
-    more = " …" if len(broken) > _REASONS_SHOWN else ""
-    message = (
-        f"{len(broken):,} targets break the output contract, so no right answer to them is valid; "
-        f"{shown}{more}"
-    )
-    return finding("contract-violations", "warn", message, (row for row, _ in broken))
+class ContractViolations:
+    def __init__(self, subject: Subject) -> None:
+        self._broken = Flagged(subject.listed)
+
+    def see(self, look: Look) -> None:
+        reason = look.parsed[1]
+        if reason is not None:
+            self._broken.add(look.row, reason)
+
+    def findings(self) -> Iterator[Finding]:
+        broken = self._broken
+        if not broken.count:
+            message = "every target keeps the output contract"
+            yield finding("contract-violations", "info", message)
+            return
+        shown = "; ".join(
+            f"{each.source or each.row}: {each.why}" for each in broken.flags[:_REASONS_SHOWN]
+        )
+        more = " …" if broken.count > _REASONS_SHOWN else ""
+        message = (
+            f"{broken.count:,} targets break the output contract, so no right answer to them is "
+            f"valid; {shown}{more}"
+        )
+        yield finding("contract-violations", "warn", message, broken.flags, broken.count)
 
 
-def label_balance(subject: Subject) -> Finding | None:
-    if subject.contract.kind != "label":
-        return None
-    groups = grouped((row.target for row in subject.rows), subject.rows)
-    counts = {label: len(groups.get(label, ())) for label in subject.contract.labels}
-    top = max(counts, key=lambda label: counts[label])
-    share = counts[top] / len(subject.rows)
-    rare = [label for label, count in counts.items() if count < FEW_ROWS]
-    spread = ", ".join(f"{label} {count:,}" for label, count in counts.items())
-    message = f"rows by label: {spread}; always answering {top!r} is right for {share:.0%}"
-    if rare:
-        message += f"; fewer than {FEW_ROWS} rows of: {', '.join(rare)}"
-    rows = [row for label in rare for row in groups.get(label, ())]
-    return finding("label-balance", "warn" if rare or share >= MAJORITY else "info", message, rows)
+class _Shares:
+    """Counts rows by value, and lists the first of those whose value stays rare."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.counts: Counter[str] = Counter()
+        self._early: dict[str, list[Flag]] = {}
+
+    def add(self, value: str, look: Look, why: str) -> None:
+        self.counts[value] += 1
+        if self.counts[value] <= FEW_ROWS:
+            row = look.row
+            early = self._early.setdefault(value, [])
+            early.append(Flag(row=row.id, source=row.source, why=why))
+        else:
+            self._early.pop(value, None)
+
+    def rare_rows(self, rare: list[str]) -> list[Flag]:
+        return [each for value in rare for each in self._early.get(value, ())]
 
 
-def field_frequency(subject: Subject) -> Finding | None:
-    if subject.contract.kind != "json":
-        return None
-    rows_with: dict[str, list[Example]] = {}
-    for row in subject.rows:
-        for field in _fields(subject, row):
-            rows_with.setdefault(field, []).append(row)
-    declared = cast(dict[str, JsonValue], subject.contract.json_schema.get("properties", {}))
-    counts = Counter({field: len(rows_with.get(field, ())) for field in declared})
-    rare = [field for field, count in counts.items() if count < FEW_ROWS]
-    spread = ", ".join(f"{field} {count:,}" for field, count in counts.most_common())
-    message = f"of {len(subject.rows):,} rows, so many have each field: {spread}"
-    if rare:
-        message += f"; too rare to learn or to judge (under {FEW_ROWS} rows): {', '.join(rare)}"
-    rows = [row for field in rare for row in rows_with.get(field, ())]
-    return finding("field-frequency", "warn" if rare else "info", message, rows)
+class LabelBalance:
+    def __init__(self, subject: Subject) -> None:
+        self._labels = subject.contract.labels
+        self._shares = _Shares()
+
+    def see(self, look: Look) -> None:
+        self._shares.rows += 1
+        target = look.row.target
+        if target in self._labels:
+            self._shares.add(target, look, f"one of few rows of {target}")
+
+    def findings(self) -> Iterator[Finding]:
+        if not self._labels:
+            return
+        counts = {label: self._shares.counts[label] for label in self._labels}
+        top = max(counts, key=lambda label: counts[label])
+        share = counts[top] / self._shares.rows
+        rare = [label for label, count in counts.items() if count < FEW_ROWS]
+        shown = sorted(counts.items(), key=lambda each: -each[1])
+        spread = ", ".join(f"{label} {count:,}" for label, count in shown[:_LABELS_SHOWN])
+        more = f" and {len(shown) - _LABELS_SHOWN} more" if len(shown) > _LABELS_SHOWN else ""
+        message = (
+            f"rows by label: {spread}{more}; always answering {top!r} is right for {share:.0%}"
+        )
+        if rare:
+            message += f"; fewer than {FEW_ROWS} rows of: {', '.join(rare)}"
+        yield finding(
+            "label-balance",
+            "warn" if rare or share >= MAJORITY else "info",
+            message,
+            self._shares.rare_rows(rare),
+            figures={"majority": share},
+            collect={f"label {label}": FEW_ROWS - counts[label] for label in rare},
+        )
 
 
-def input_length(subject: Subject) -> Finding:
-    return _length_outliers("input-length", subject, [len(row.input) for row in subject.rows])
+class FieldFrequency:
+    def __init__(self, subject: Subject) -> None:
+        schema = subject.contract.json_schema
+        self._declared = cast(dict[str, JsonValue], schema.get("properties", {}))
+        self._shares = _Shares()
+
+    def see(self, look: Look) -> None:
+        self._shares.rows += 1
+        if self._declared and isinstance(look.parsed[0], dict):
+            for name in look.parsed[0]:
+                self._shares.add(name, look, f"one of few rows with {name}")
+
+    def findings(self) -> Iterator[Finding]:
+        if not self._declared:
+            return
+        counts = Counter({name: self._shares.counts[name] for name in self._declared})
+        rare = [name for name, count in counts.items() if count < FEW_ROWS]
+        spread = ", ".join(f"{name} {count:,}" for name, count in counts.most_common())
+        message = f"of {self._shares.rows:,} rows, so many have each field: {spread}"
+        if rare:
+            message += f"; too rare to learn or to judge (under {FEW_ROWS} rows): {', '.join(rare)}"
+        yield finding(
+            "field-frequency",
+            "warn" if rare else "info",
+            message,
+            self._shares.rare_rows(rare),
+            collect={f"field {name}": FEW_ROWS - counts[name] for name in rare},
+        )
 
 
-def target_length(subject: Subject) -> Finding | None:
-    if subject.contract.kind == "label":
-        return None
-    return _length_outliers("target-length", subject, [len(row.target) for row in subject.rows])
+class Lengths:
+    """Odd lengths of inputs and targets, judged on the log scale: texts have a long right tail."""
 
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._places = array("q")
+        self._inputs = array("l")
+        self._targets = array("l")
 
-def _fields(subject: Subject, row: Example) -> list[str]:
-    try:
-        value = parse(subject.contract, row.target)
-    except ValueError:
-        return []  # listed by contract_violations
-    return list(cast(dict[str, JsonValue], value))
+    def see(self, look: Look) -> None:
+        self._places.append(look.place)
+        self._inputs.append(len(look.row.input))
+        self._targets.append(len(look.row.target))
 
+    def findings(self) -> Iterator[Finding]:
+        yield self._finding("input", self._inputs)
+        if self._subject.contract.kind != "label":
+            yield self._finding("target", self._targets)
 
-def _length_outliers(check: str, subject: Subject, lengths: Sequence[int]) -> Finding:
-    """Judged on the log scale, because lengths of texts have a long tail to the right."""
-    part = check.removesuffix("-length")
-    if len(lengths) < MIN_ROWS_FOR_OUTLIERS:
-        message = f"{part} lengths not judged: that needs {MIN_ROWS_FOR_OUTLIERS} rows"
-        return finding(check, "info", message)
-    values = np.log(np.asarray(lengths, dtype=np.float64))
-    median = float(np.median(values))
-    deviation = float(np.median(np.abs(values - median)))
-    if deviation == 0:
-        message = f"{part} lengths not judged: more than half of them are the same"
-        return finding(check, "info", message)
-    z = 0.6745 * (values - median) / deviation
-    odd = [subject.rows[i] for i in np.flatnonzero(np.abs(z) > ROBUST_Z).tolist()]
-    spread = (
-        f"{part}s have {min(lengths):,} to {max(lengths):,} characters, "
-        f"median {math.exp(median):.0f}"
-    )
-    if not odd:
-        return finding(check, "info", f"{spread}; none stands out")
-    message = f"{spread}; {len(odd):,} are far from the rest (robust z of the log above {ROBUST_Z})"
-    return finding(check, "warn", message, odd)
+    def _finding(self, part: str, lengths: array[int]) -> Finding:
+        check = f"{part}-length"
+        if len(lengths) < MIN_ROWS_FOR_OUTLIERS:
+            message = f"{part} lengths not judged: that needs {MIN_ROWS_FOR_OUTLIERS} rows"
+            return finding(check, "info", message)
+        values = np.log(np.maximum(np.asarray(lengths, dtype=np.float64), 1))
+        median = float(np.median(values))
+        deviation = float(np.median(np.abs(values - median)))
+        if deviation == 0:
+            message = f"{part} lengths not judged: more than half of them are the same"
+            return finding(check, "info", message)
+        z = 0.6745 * (values - median) / deviation
+        odd = np.flatnonzero(np.abs(z) > ROBUST_Z)
+        spread = (
+            f"{part}s have {min(lengths):,} to {max(lengths):,} characters, "
+            f"median {math.exp(median):.0f}"
+        )
+        if not len(odd):
+            return finding(check, "info", f"{spread}; none stands out")
+        message = (
+            f"{spread}; {len(odd):,} are far from the rest (robust z of the log above {ROBUST_Z})"
+        )
+        worst = odd[np.argsort(-np.abs(z[odd]), kind="stable")]
+        flags = flagged_at(self._subject, (self._places[i] for i in worst.tolist()))
+        return finding(check, "warn", message, flags, len(odd))

@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from trimtab.cli.audit import audit
 from trimtab.cli.decide import decide
 from trimtab.cli.init import init
 from trimtab.cli.plan import plan
@@ -18,7 +19,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (init, plan, decide, predict):
+for verb in (init, audit, plan, decide, predict):
     app.command()(verb)
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from trimtab.errors import DataError
 from trimtab.prompt.nearest import same_input_key
-from trimtab.prompt.tfidf import TfIdf
 from trimtab.score.fields import leaves
 from trimtab.task.contract import parse, violation
+from trimtab.task.tfidf import TfIdf
 from trimtab.types import Example, OutputContract
 
 STRATEGIES = ("random", "diverse", "balanced")

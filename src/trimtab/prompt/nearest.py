@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trimtab.prompt.tfidf import TfIdf
+from trimtab.task.tfidf import TfIdf
 from trimtab.types import Example, content_hash
 
 

@@ -82,12 +82,7 @@ def strict_json(text: str) -> JsonValue:
     if not text.strip():
         raise ValueError("not JSON: the text is empty")
     try:
-        value: JsonValue = json.loads(
-            text,
-            object_pairs_hook=_unique_keys,
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-        )
+        value: JsonValue = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         found = f"found {short(text[error.pos :], 20)}" if error.pos < len(text) else "text ends"
         raise ValueError(f"not JSON: {error.msg} at character {error.pos + 1}, {found}") from None
@@ -191,6 +186,11 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"the number {short(text, 30)} is too large")
     return number
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite
+)
 
 
 def _depth(value: JsonValue) -> int:

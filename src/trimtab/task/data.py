@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
@@ -10,7 +10,7 @@ from typing import NoReturn
 from pydantic import JsonValue
 
 from trimtab.errors import DataError
-from trimtab.task.contract import canonical_target, short
+from trimtab.task.contract import canonical_target, compact_json, short
 from trimtab.task.rows import BadRow, RawRow, check_readable, raw_rows, text_lines
 from trimtab.types import Example, OutputContract, content_hash
 
@@ -23,38 +23,67 @@ _OPTIONAL = frozenset({"group", "time", "approved_by", "id"})
 def read_examples(
     path: Path, contract: OutputContract, approved_by: str | None = None
 ) -> list[Example]:
-    """Read the labelled rows of a JSONL, CSV or Parquet file.
+    """All of `iter_examples`, in memory."""
+    return list(iter_examples(path, contract, approved_by))
+
+
+def iter_examples(
+    path: Path, contract: OutputContract, approved_by: str | None = None
+) -> Iterator[Example]:
+    """Read the labelled rows of a JSONL, CSV or Parquet file, one at a time.
 
     A row is `{"input", "output"}` or `{"messages": [system?, user, assistant]}`, the same on all
     rows; `group`, `time` (ISO 8601; UTC where no offset is given), `approved_by` and `id` are
     optional, and other columns are ignored. The system message of `messages` rows is no part of
-    an example (`system_message` reads it). Exact duplicates stay in the list.
+    an example (`system_message` reads it). Exact duplicates stay.
 
     Raises:
-        DataError: with up to five problems as `file:line: problem`.
+        DataError: with up to five problems as `file:line: problem`, when five are found or the
+            file ends.
     """
     reader = _RowReader(path.name, contract, approved_by)
-    examples: list[Example] = []
     problems: list[BadRow] = []
+    first: Example | None = None
+    alike = True
     for row in raw_rows(path):
         if isinstance(row, BadRow):
             problems.append(row)
         else:
             try:
-                examples.append(reader.example(row))
+                example = reader.example(row)
             except ValueError as error:
                 problems.append(BadRow(row.line, str(error)))
+            else:
+                first = first or example
+                alike = alike and example.target == first.target
+                yield example
         if len(problems) == MAX_PROBLEMS:
             break
     _refuse(path, problems)
-    if not examples:
+    if first is None:
         raise DataError(f"{path}: the file holds no rows")
-    if contract.kind == "label" and len({example.target for example in examples}) == 1:
+    if contract.kind == "label" and alike:
         raise DataError(
-            f"{path}: every row has the same label, {short(examples[0].target, 60)}; "
+            f"{path}: every row has the same label, {short(first.target, 60)}; "
             "there is nothing to decide, so add rows of the other labels"
         )
-    return examples
+
+
+def read_columns(path: Path, names: Sequence[str]) -> list[tuple[str | None, ...]]:
+    """The values of other columns, as text, for each row that `iter_examples` gives.
+
+    Raises:
+        DataError: no row has a column of one of these names.
+    """
+    found = [
+        tuple(_as_text(row.fields.get(name)) for name in names)
+        for row in raw_rows(path)
+        if isinstance(row, RawRow)
+    ]
+    for place, name in enumerate(names):
+        if all(values[place] is None for values in found):
+            raise DataError(f"{path}: no row has a column {name!r}, which data.slices names")
+    return found
 
 
 def system_message(path: Path) -> str | None:
@@ -248,6 +277,10 @@ def _optional_text(fields: dict[str, JsonValue], key: str) -> str | None:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ValueError(f"`{key}` must be text, found {short(value, 60)}")
     return str(value).strip() or None
+
+
+def _as_text(value: JsonValue) -> str | None:
+    return value if value is None or isinstance(value, str) else compact_json(value)
 
 
 def _time(fields: dict[str, JsonValue]) -> datetime | None:

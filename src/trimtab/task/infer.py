@@ -223,6 +223,7 @@ goals:
 #   owner: data platform team
 #   review_every_days: 30
 #   retrain_every_months: 6
+#   cost_per_month: 700            # people's time for all that, beyond what a prompt takes
 #   rollback: true                 # can you switch back to the prompt at once?
 
 budget:

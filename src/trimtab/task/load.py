@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -219,7 +220,7 @@ def _schema_problems(schema: dict[str, Any]) -> Iterator[tuple[_Place, str]]:
     except SchemaError as error:
         yield ("schema", *error.absolute_path), f"not a JSON Schema: {short(error.message)}"
         return
-    yield from _reference_problems(schema)
+    yield from _inner_problems(schema)
 
 
 def _children(value: object) -> Iterable[tuple[str | int, object]]:
@@ -228,7 +229,7 @@ def _children(value: object) -> Iterable[tuple[str | int, object]]:
     return enumerate(value) if isinstance(value, list) else ()
 
 
-def _reference_problems(schema: dict[str, Any]) -> Iterator[tuple[_Place, str]]:
+def _inner_problems(schema: dict[str, Any]) -> Iterator[tuple[_Place, str]]:
     from referencing import Registry
     from referencing.exceptions import Unresolvable
     from referencing.jsonschema import DRAFT202012
@@ -240,6 +241,8 @@ def _reference_problems(schema: dict[str, Any]) -> Iterator[tuple[_Place, str]]:
         place, value = pending.pop()
         for key, child in _children(value):
             pending.append(((*place, key), child))
+            if isinstance(child, float) and not math.isfinite(child):
+                yield (*place, key), f"{child} is no number of JSON; give a finite one"
             if key == "$ref" and isinstance(child, str):
                 try:
                     resolver.lookup(child)

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+
 from trimtab.errors import DataError, DiskFull
+from trimtab.task.codes import connected, digests, numbered
 from trimtab.task.data import dataset_hash
-from trimtab.task.near import DisjointSets
 from trimtab.types import Example, content_hash
 
 MIN_TRAIN = 20
@@ -80,6 +82,15 @@ class Split:
         return f"Split(train={len(self.train)}, dev={len(self.dev)}, test={len(self.test)})"
 
 
+@dataclass(frozen=True)
+class Places:
+    """Positions of the rows of each split in the dataset."""
+
+    train: list[int]
+    dev: list[int]
+    test: list[int]
+
+
 def make_split(
     examples: Sequence[Example],
     *,
@@ -88,7 +99,31 @@ def make_split(
     seed: int,
     clusters: Sequence[int],
 ) -> Split:
-    """Part the distinct rows into train, dev and test.
+    """Part the distinct rows into train, dev and test, as `place_rows` has it."""
+    places = place_rows(
+        [row.id for row in examples],
+        [row.group for row in examples],
+        dev=dev,
+        test=test,
+        seed=seed,
+        clusters=clusters,
+    )
+    train, held_out, sealed = (
+        tuple(examples[place] for place in part) for part in (places.train, places.dev, places.test)
+    )
+    return Split(train, held_out, SealedTest(sealed))
+
+
+def place_rows(
+    ids: Sequence[str],
+    groups: Sequence[str | None],
+    *,
+    dev: int | None,
+    test: int | None,
+    seed: int,
+    clusters: Sequence[int],
+) -> Places:
+    """Part the distinct rows into train, dev and test, by what is known of each.
 
     Rows of one group, of one near-duplicate cluster (`clusters`, one number a row), and of any
     chain of these, stay together. Such units are taken in the order of their seeded content hash,
@@ -103,7 +138,7 @@ def make_split(
     Raises:
         DataError: too few rows, or groups too large to fill a split.
     """
-    units = _units(examples, clusters)
+    units = _units(ids, groups, clusters)
     total = sum(map(len, units))
     test = min(max(total // 5, 30), 300) if test is None else test
     dev = min(max(total // 10, 20), 100) if dev is None else dev
@@ -114,38 +149,35 @@ def make_split(
             f"at least {MIN_TRAIN} train); add rows, or set smaller data.test and data.dev"
         )
     ordered = sorted(
-        units, key=lambda unit: content_hash(str(seed), *(row.id for row in unit), length=64)
+        units, key=lambda unit: content_hash(str(seed), *(ids[place] for place in unit), length=64)
     )
     test_rows, ordered = _fill("test", test, ordered)
     dev_rows, ordered = _fill("dev", dev, ordered)
-    train_rows = [row for unit in ordered for row in unit]
+    train_rows = [place for unit in ordered for place in unit]
     if len(train_rows) < MIN_TRAIN:
         raise DataError(f"only {len(train_rows)} rows are left to train; {MIN_TRAIN} are needed")
-    return Split(tuple(train_rows), tuple(dev_rows), SealedTest(test_rows))
+    return Places(train_rows, dev_rows, test_rows)
 
 
-def _units(examples: Sequence[Example], clusters: Sequence[int]) -> list[list[Example]]:
+def _units(
+    ids: Sequence[str], groups: Sequence[str | None], clusters: Sequence[int]
+) -> list[list[int]]:
     """Distinct rows, parted into lists that must stay together; rows in a list sorted by id."""
-    sets = DisjointSets(len(examples))
-    first: dict[tuple[str, str | int], int] = {}
-    for i, (row, cluster) in enumerate(zip(examples, clusters, strict=True)):
-        keys: list[tuple[str, str | int]] = [("cluster", cluster), ("copy", row.id)]
-        if row.group is not None:
-            keys.append(("group", row.group))
-        for key in keys:
-            sets.join(first.setdefault(key, i), i)
-    units: dict[int, dict[str, Example]] = {}
-    for i, row in enumerate(examples):
-        units.setdefault(sets.find(i), {}).setdefault(row.id, row)
-    return [sorted(unit.values(), key=lambda row: row.id) for unit in units.values()]
+    numbers: dict[str, int] = {}
+    grouped = [-1 if group is None else numbers.setdefault(group, len(numbers)) for group in groups]
+    copies = numbered(digests(ids))
+    units = connected((clusters, copies, grouped), len(ids))
+    _, first = np.unique(copies, return_index=True)
+    by_unit: list[list[int]] = [[] for _ in range(int(units.max(initial=-1)) + 1)]
+    for place in np.sort(first).tolist():
+        by_unit[units[place]].append(place)
+    return [sorted(unit, key=ids.__getitem__) for unit in by_unit]
 
 
-def _fill(
-    name: str, size: int, units: list[list[Example]]
-) -> tuple[list[Example], list[list[Example]]]:
+def _fill(name: str, size: int, units: list[list[int]]) -> tuple[list[int], list[list[int]]]:
     """Rows of the first units that fit whole into `size`, and the units left."""
-    taken: list[Example] = []
-    left: list[list[Example]] = []
+    taken: list[int] = []
+    left: list[list[int]] = []
     for unit in units:
         if len(taken) + len(unit) <= size:
             taken += unit

@@ -41,9 +41,9 @@ class TfIdf:
         fitted = cls(np.bincount(counts.indices, minlength=COLUMNS), len(texts))
         return fitted, fitted._weigh(counts)
 
-    def transform(self, text: str) -> sparse.csr_array[np.float32]:
-        """The unit vector of another text, shape (1, COLUMNS)."""
-        return self._weigh(_count([text]))
+    def transform(self, *texts: str) -> sparse.csr_array[np.float32]:
+        """The unit vectors of other texts, shape (len(texts), COLUMNS)."""
+        return self._weigh(_count(texts))
 
     def _weigh(self, counts: sparse.csr_array[np.float32]) -> sparse.csr_array[np.float32]:
         counts.data *= self._idf[counts.indices]
