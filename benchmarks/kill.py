@@ -37,7 +37,8 @@ goals: {quality: 0.9, smallest_difference: 0.02}
 constraints: {general_ability: not-needed}
 traffic: {calls_per_month: 100000, stable_since: 2026-01-01}
 models: {prompt: {machine_per_hour: 0.2}, tune: {machine_per_hour: 0.2}}
-upkeep: {owner: the team, review_every_days: 30, retrain_every_months: 6, rollback: true}
+upkeep:
+  {owner: us, review_every_days: 30, retrain_every_months: 6, cost_per_month: 0, rollback: true}
 search: {demonstrations: [4], learning_rates: [0.001, 0.003], train_sizes: [24, 48, 96], epochs: 2}
 budget: {minutes: 60}
 seed: 7

@@ -7,12 +7,13 @@ import json
 
 import pytest
 
+from scores import dev_score
 from trimtab.errors import BudgetSpent
 from trimtab.task.spec import Task
 from trimtab.tune import arm as arm_module
 from trimtab.tune.arm import TuneArm
 from trimtab.tune.lora import ADAPTER_FILE, train
-from trimtab.types import Example, Interval, OutputContract, VariantScore
+from trimtab.types import Example, OutputContract, VariantScore
 
 RATES = (1e-3, 5e-3)
 SIZES = (4, 8, 16)
@@ -62,22 +63,7 @@ class Lab:
     def evaluate(self, variant) -> VariantScore:
         adapter = variant.adapter
         self.scored.append((adapter.rows, adapter.epoch))
-        found = self.quality(adapter.rows, adapter.epoch)
-        interval = Interval(estimate=found, low=None, high=None, n=4, method="test")
-        return VariantScore(
-            variant=variant.id,
-            name=variant.name,
-            arm="fine-tune",
-            split="dev",
-            n=4,
-            failures=0,
-            quality=interval,
-            metrics={},
-            validity=interval,
-            tokens_in=1,
-            tokens_cached=0,
-            tokens_out=1,
-        )
+        return dev_score(variant, self.quality(adapter.rows, adapter.epoch))
 
     def run(self, sizes=SIZES, **search):
         self.trainings.clear()
@@ -147,7 +133,7 @@ def test_pruning_leaves_the_kept_weights_and_nothing_else(lab) -> None:
     for each in trained:
         weights = lab.run_folder / each.variant.adapter.path / ADAPTER_FILE
         assert hashlib.sha256(weights.read_bytes()).hexdigest() == each.variant.adapter.sha256
-    assert not list(lab.run_folder.rglob("optimiser.safetensors"))
+    assert not list(lab.run_folder.rglob("state.safetensors"))
     assert len(list(lab.run_folder.rglob("epoch.json"))) == 2 * (len(RATES) + len(SIZES) - 1)
 
 

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
 
 from tiny import load_in_float32
+from trimtab.tune import lora as lora_module
 from trimtab.tune.lora import (
     ADAPTER_FILE,
     TrainSettings,
-    _lora,
-    _trainable,
+    lora,
     schedule,
     train,
+    trainable,
 )
-from trimtab.tune.loss import answer_loss, mean_loss
-from trimtab.tune.rows import batches
+from trimtab.tune.loss import mean_loss
+from trimtab.tune.rows import TrainingRow, batches
 
 from .rows import row
 
@@ -33,18 +36,19 @@ class Stop(Exception):
     """What an interrupted training raises in these tests."""
 
 
-def stop_after(steps: int):
+def ignore(tokens: int) -> None: ...
+
+
+def stop_after(steps: int, also=ignore):
     done = []
 
     def on_tokens(tokens: int) -> None:
+        also(tokens)
         done.append(tokens)
         if len(done) == steps:
             raise Stop
 
     return on_tokens
-
-
-def ignore(tokens: int) -> None: ...
 
 
 def run(engine, folder, settings=SETTINGS, on_tokens=ignore, start=None):
@@ -76,6 +80,7 @@ def test_training_learns_and_reports_what_it_did(tiny_engine, tmp_path) -> None:
     assert before > epochs[0].train_loss > epochs[1].train_loss > epochs[2].train_loss
     assert {epoch.tokens for epoch in epochs} == {sum(map(len, ROWS))}
     assert sum(heard) == 3 * sum(map(len, ROWS))
+    assert all(epoch.peak_memory > 50e6 for epoch in epochs)  # torch alone takes more
     assert lines(tmp_path / "a") == ["a/1", "a/2", "a/3"]
 
 
@@ -110,44 +115,95 @@ def test_an_exception_in_the_middle_of_an_epoch_unloads_everything(tiny_engine, 
     assert not (tmp_path / "epochs.jsonl").exists()
 
 
-@pytest.mark.parametrize("steps", [1, 6, 7, 15])
+@pytest.mark.parametrize("seconds_between", [0.0, 3600.0], ids=["checkpoints", "none"])
+@pytest.mark.parametrize("steps", [1, 4, 6, 7, 15])
 def test_a_training_that_was_cut_ends_as_if_it_were_not(
-    tiny_model, tiny_engine, tmp_path, steps
+    tiny_model, tiny_engine, tmp_path, monkeypatch, steps, seconds_between
 ) -> None:
     """Six steps an epoch: cut in the first epoch, at its end, in the second, in the third."""
+    monkeypatch.setattr(lora_module, "_CHECKPOINT_SECONDS", seconds_between)
     whole = run(tiny_engine, tmp_path / "whole" / "a")
     folder = tmp_path / "cut" / "a"
     with pytest.raises(Stop):
         run(load_in_float32(tiny_model), folder, on_tokens=stop_after(steps))
     finished = steps // 7  # the epoch whose last step is cut is not finished
     assert len(list(folder.glob("epoch-?"))) == finished
-    resumed = run(load_in_float32(tiny_model), folder)
+    heard: list[int] = []
+    resumed = run(load_in_float32(tiny_model), folder, on_tokens=heard.append)
+    assert len(heard) == 18 - (6 * finished if seconds_between else steps)
     for a, b in zip(whole, resumed, strict=True):
         assert equal(adapter(a), adapter(b))
-        assert (a.train_loss, a.dev_loss) == (b.train_loss, b.dev_loss)
+        assert (a.train_loss, a.dev_loss, a.tokens) == (b.train_loss, b.dev_loss, b.tokens)
     assert lines(folder) == ["a/1", "a/2", "a/3"]
+    assert not list(folder.glob("*partial*")), "an epoch's checkpoint is not needed after it"
 
 
-def test_epochs_are_one_training(tiny_engine, tmp_path) -> None:
-    """What is saved between epochs gives what one optimiser gives that is never put away."""
-    model = tiny_engine.loaded.model
-    with _lora(model, SETTINGS, None) as peft_model:
-        parameters = _trainable(peft_model)
+def test_the_time_before_a_cut_counts(tiny_engine, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(lora_module, "_CHECKPOINT_SECONDS", 0.0)
+    one = SETTINGS.model_copy(update={"epochs": 1})
+
+    def slowly(tokens: int) -> None:
+        time.sleep(0.1)
+
+    with pytest.raises(Stop):
+        run(tiny_engine, tmp_path / "a", one, on_tokens=stop_after(3, also=slowly))
+    (resumed,) = run(tiny_engine, tmp_path / "a", one)
+    assert 0.2 < resumed.seconds < 30
+
+
+@pytest.mark.parametrize("pass_tokens", [1, 30])
+def test_one_row_at_a_time_is_the_whole_batch(tiny_engine, tmp_path, pass_tokens) -> None:
+    """Eight accumulated passes of one row are one pass of eight, though rows weigh differently."""
+    rows = [TrainingRow(each.prompt, each.answer * (1 + i % 4)) for i, each in enumerate(ROWS)]
+    settings = SETTINGS.model_copy(update={"epochs": 1, "batch_size": 8})
+    parts = settings.model_copy(update={"pass_tokens": pass_tokens})
+    (whole,) = train(tiny_engine, rows, DEV, settings, tmp_path / "whole", ignore)
+    (summed,) = train(tiny_engine, rows, DEV, parts, tmp_path / "parts", ignore)
+    assert summed.train_loss == pytest.approx(whole.train_loss, rel=1e-5)
+    for name, value in adapter(whole).items():
+        assert torch.allclose(adapter(summed)[name], value, atol=1e-4), name
+
+
+def test_training_is_that_of_a_plain_loop(tiny_model, tiny_engine, tmp_path) -> None:
+    """peft's modules, padded batches, full logits, transformers' own loss, and one optimiser that
+    is never put away."""
+    model = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
+    with lora(model, SETTINGS) as peft_model:
+        parameters = trainable(peft_model)
         optimiser = torch.optim.AdamW(parameters.values(), weight_decay=0.0)
-        steps = [b for e in (1, 2, 3) for b in batches(ROWS, SETTINGS.batch_size, SETTINGS.seed, e)]
+        orders = [batches(ROWS, SETTINGS.batch_size, SETTINGS.seed, e) for e in (1, 2, 3)]
+        steps = [batch for order in orders for batch in order]
+        losses = []
         for step, batch in enumerate(steps):
             optimiser.param_groups[0]["lr"] = SETTINGS.learning_rate * schedule(step, len(steps))
-            loss, count = answer_loss(model, batch)
+            loss = peft_model(**padded(batch)).loss
             optimiser.zero_grad()
-            (loss / count).backward()
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(list(parameters.values()), 1.0)
             optimiser.step()
+            losses.append(loss.item() * sum(len(each.answer) for each in batch))
         expected = {name: p.detach().clone() for name, p in parameters.items()}
-    trained = adapter(run(tiny_engine, tmp_path / "a")[-1])
+    epochs = run(tiny_engine, tmp_path / "a")
+    answers = sum(len(each.answer) for each in ROWS)
+    for number, epoch in enumerate(epochs):
+        own = sum(losses[6 * number : 6 * number + 6]) / answers
+        assert epoch.train_loss == pytest.approx(own, rel=1e-4)
+    trained = adapter(epochs[-1])
     assert len(trained) == len(expected)
     for name, value in expected.items():
         saved = trained[name.replace(".default", "")]
-        assert torch.allclose(saved, value, atol=1e-6), name
+        assert torch.allclose(saved, value, atol=1e-3), name
+
+
+def padded(batch) -> dict[str, torch.Tensor]:
+    """A batch as transformers takes it: padding masked, prompts without labels."""
+    width = max(map(len, batch))
+    ids, mask, labels = (torch.full((len(batch), width), fill) for fill in (0, 0, -100))
+    for index, each in enumerate(batch):
+        ids[index, : len(each)] = torch.tensor(each.prompt + each.answer)
+        mask[index, : len(each)] = 1
+        labels[index, len(each.prompt) : len(each)] = torch.tensor(each.answer)
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
 
 def test_finished_epochs_are_not_trained_again(tiny_engine, tmp_path) -> None:
@@ -158,9 +214,9 @@ def test_finished_epochs_are_not_trained_again(tiny_engine, tmp_path) -> None:
     assert lines(tmp_path / "a") == ["a/1", "a/2", "a/3"]
 
 
-def test_only_the_last_epoch_keeps_the_state_of_the_optimiser(tiny_engine, tmp_path) -> None:
+def test_only_the_last_epoch_keeps_the_state_of_the_training(tiny_engine, tmp_path) -> None:
     run(tiny_engine, tmp_path / "a")
-    kept = sorted(p.parent.name for p in (tmp_path / "a").glob("*/optimiser.safetensors"))
+    kept = sorted(p.parent.name for p in (tmp_path / "a").glob("*/state.safetensors"))
     assert kept == ["epoch-3"]
 
 

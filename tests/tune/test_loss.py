@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from trimtab.tune.lora import TrainSettings, _lora, _trainable
+from trimtab.tune.lora import TrainSettings, lora, trainable
 from trimtab.tune.loss import answer_loss, mean_loss
 from trimtab.tune.rows import TrainingRow
 
@@ -56,8 +56,8 @@ def test_gradients_of_a_batch_are_those_of_its_rows(tiny_engine) -> None:
     tokens = sum(len(each.answer) for each in ROWS)
     gradients = []
     for steps in ([ROWS], [[each] for each in ROWS]):
-        with _lora(model, TrainSettings(learning_rate=1e-3, epochs=1), None) as peft_model:
-            parameters = _trainable(peft_model)
+        with lora(model, TrainSettings(learning_rate=1e-3, epochs=1)) as peft_model:
+            parameters = trainable(peft_model)
             for name, parameter in parameters.items():
                 if "lora_B" in name:  # begins at zero, where lora_A has no gradient
                     torch.nn.init.normal_(parameter, std=0.02, generator=torch.Generator())

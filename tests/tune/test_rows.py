@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from trimtab.prompt.variants import to_requests, tuned, tuned_prompt
 from trimtab.task.spec import Task
-from trimtab.tune.rows import TrainingRow, batches, by_length, encode
+from trimtab.tune.rows import TrainingRow, batches, encode, passes
 from trimtab.types import Adapter, Example, OutputContract, Prompt, content_hash
 
 from .rows import row
@@ -110,12 +111,14 @@ def test_little_is_padded() -> None:
     assert padded < 1.1 * sum(map(len, rows))
 
 
-@given(st.lists(st.integers(1, 50), min_size=1, max_size=50), st.integers(1, 9))
-def test_scoring_batches_hold_every_row_once(lengths, size) -> None:
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=50), st.integers(1, 200))
+def test_passes_hold_every_row_once_within_their_tokens(lengths, tokens) -> None:
     rows = [row(length, number) for number, length in enumerate(lengths)]
-    found = [r for batch in by_length(rows, size) for r in batch]
-    assert sorted(r.answer for r in found) == sorted(r.answer for r in rows)
-    assert list(map(len, found)) == sorted(map(len, rows))
+    found = list(passes(rows, tokens))
+    assert [r for part in found for r in part] == rows
+    assert all(sum(map(len, part)) <= tokens or len(part) == 1 for part in found)
+    for part, following in pairwise(found):
+        assert sum(map(len, part)) + len(following[0]) > tokens, "a pass ends only when full"
 
 
 def test_a_row_is_as_long_as_its_tokens() -> None:

@@ -144,6 +144,7 @@ class TuneArm:
             epochs=len(epochs),
             train_tokens=sum(epoch.tokens for epoch in epochs),
             seconds=sum(epoch.seconds for epoch in epochs),
+            peak_memory=max(epoch.peak_memory for epoch in epochs),
             dev_loss=best.dev_loss,
             dev_quality=quality,
             variant=variant,
@@ -163,6 +164,7 @@ class TuneArm:
             epochs=search.epochs,
             rank=search.rank,
             batch_size=search.batch_size,
+            four_bit=search.four_bit,
             seed=self.task.seed,
         )
         folder = self.folder / f"{len(rows)}-rows-{rate:g}"

@@ -1,4 +1,8 @@
-"""Trains a LoRA adapter one epoch at a time; each finished epoch is a checkpoint on disk."""
+"""Trains a LoRA adapter one epoch at a time; each finished epoch is a checkpoint on disk.
+
+Inside an epoch the state is saved every few seconds, so that a kill loses no more than those; what
+a resumed training gives is what an uninterrupted one would have given, bit for bit.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +11,27 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from trimtab.engine.local.engine import LocalEngine
 from trimtab.store.files import append
+from trimtab.tune.checkpoint import Progress, load_state, save_state
 from trimtab.tune.loss import answer_loss, mean_loss
-from trimtab.tune.rows import TrainingRow, batches
+from trimtab.tune.memory import peak_memory, reset_peak
+from trimtab.tune.quantised import four_bit
+from trimtab.tune.rows import PASS_TOKENS, TrainingRow, batches, passes
 from trimtab.types import ADAPTER_FILE, Noun
 
 _CLIP = 1.0
 _WARMUP = 0.1
-_OPTIMISER = "optimiser.safetensors"
+_CHECKPOINT_SECONDS = 15.0
+"""A checkpoint of the default model takes a tenth of a second."""
+_STATE = "state.safetensors"
 _PROGRESS = "epoch.json"
 
 
@@ -37,6 +46,12 @@ class TrainSettings(Noun):
     epochs: int
     rank: int = 16
     batch_size: int = 8
+    """Rows of one step of the optimiser."""
+    pass_tokens: int = PASS_TOKENS
+    """Tokens that go through the model at once. A batch with more is run in several passes, whose
+    gradients add up: it bounds memory and changes nothing else."""
+    four_bit: bool = False
+    """Train on a base in 4 bits (QLoRA), to spare memory of the GPU."""
     seed: int = 0
 
 
@@ -49,6 +64,8 @@ class Epoch(Noun):
     dev_loss: float
     tokens: int
     seconds: float
+    peak_memory: int
+    """Bytes: the most that this process held at once, or the GPU where there is one."""
 
 
 def train(
@@ -64,65 +81,143 @@ def train(
 
     `start` is an adapter folder whose weights the first epoch starts from.
 
-    `on_tokens` hears the number of tokens after each step and may raise to stop the training.
-    Each epoch that is really trained leaves a line in `epochs.jsonl` beside `folder`.
+    `on_tokens` hears the number of tokens after each step and may raise to stop the training; the
+    next call goes on from the last checkpoint. Each epoch that is really trained leaves a line in
+    `epochs.jsonl` beside `folder`.
     """
     engine.adapters.use(None)
     previous: Path | None = None
     for number in range(1, settings.epochs + 1):
         target = folder / f"epoch-{number}"
         if not (target / _PROGRESS).exists():
-            _train_epoch(engine, rows, dev, settings, number, previous or start, target, on_tokens)
+            training = _Training(engine, rows, settings, number, target, on_tokens)
+            training.run(dev, previous, start)
             append(folder.parent / "epochs.jsonl", [{"epoch": f"{folder.name}/{number}"}])
         if previous is not None:
-            (previous / _OPTIMISER).unlink(missing_ok=True)
+            (previous / _STATE).unlink(missing_ok=True)
         previous = target
         saved = json.loads((target / _PROGRESS).read_text("utf-8"))
         yield Epoch(adapter=target, **saved)
 
 
-def _train_epoch(
-    engine: LocalEngine,
-    rows: Sequence[TrainingRow],
-    dev: Sequence[TrainingRow],
-    settings: TrainSettings,
-    number: int,
-    previous: Path | None,
-    target: Path,
-    on_tokens: Callable[[int], None],
-) -> None:
-    model = engine.loaded.model
-    engine.adapters.use(None)
-    started, tokens = time.monotonic(), 0
-    summed, counted = 0.0, 0
-    with _lora(model, settings, previous) as peft_model:
-        parameters = _trainable(peft_model)
-        optimiser = torch.optim.AdamW(parameters.values(), lr=0.0, weight_decay=0.0)
-        if previous is not None and number > 1:
-            _restore(optimiser, parameters, load_file(previous / _OPTIMISER))
-        epoch_batches = batches(rows, settings.batch_size, settings.seed, number)
-        total_steps = len(epoch_batches) * settings.epochs
-        for step, batch in enumerate(epoch_batches, start=len(epoch_batches) * (number - 1)):
-            rate = settings.learning_rate * schedule(step, total_steps)
+class _Training:
+    """One epoch of one training."""
+
+    def __init__(
+        self,
+        engine: LocalEngine,
+        rows: Sequence[TrainingRow],
+        settings: TrainSettings,
+        number: int,
+        target: Path,
+        on_tokens: Callable[[int], None],
+    ) -> None:
+        self._model = engine.loaded.model
+        self._model_id = engine.model_id
+        self._device = engine.loaded.device
+        self._settings = settings
+        self._number = number
+        self._target = target
+        self._partial = target.with_name(f"{target.name}.partial.safetensors")
+        self._on_tokens = on_tokens
+        self._batches = batches(rows, settings.batch_size, settings.seed, number)
+        engine.adapters.use(None)
+
+    def run(self, dev: Sequence[TrainingRow], previous: Path | None, start: Path | None) -> None:
+        """Train from the last checkpoint, the `previous` epoch, or the `start` adapter."""
+        reset_peak(self._device)
+        base = four_bit(self._model) if self._settings.four_bit else nullcontext()
+        with base, lora(self._model, self._settings) as peft_model:
+            parameters = trainable(peft_model)
+            optimiser = torch.optim.AdamW(parameters.values(), lr=0.0, weight_decay=0.0, fused=True)
+            progress = Progress()
+            if self._partial.exists():
+                progress = load_state(self._partial, parameters, optimiser)
+            elif previous is not None:
+                load_state(previous / _STATE, parameters, optimiser)
+            elif start is not None:
+                _load_adapter(peft_model, start)
+            began = time.monotonic() - progress.seconds
+            progress = self._steps(parameters, optimiser, progress, began)
+            dev_loss = mean_loss(self._model, dev)
+            progress = progress.model_copy(update={"seconds": time.monotonic() - began})
+            self._finish(peft_model, parameters, optimiser, progress, dev_loss)
+
+    def _steps(
+        self,
+        parameters: dict[str, torch.nn.Parameter],
+        optimiser: torch.optim.Optimizer,
+        progress: Progress,
+        began: float,
+    ) -> Progress:
+        """Train on the batches that are left, with a checkpoint every few seconds."""
+        count = len(self._batches)
+        saved = time.monotonic()
+        for step in range(progress.steps, count):
+            batch = self._batches[step]
+            done = count * (self._number - 1) + step
+            rate = schedule(done, count * self._settings.epochs) * self._settings.learning_rate
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            loss, count = answer_loss(model, batch)
-            (loss / count).backward()  # type: ignore[no-untyped-call]  # untyped in torch
+            answer_tokens = sum(len(row.answer) for row in batch)
+            loss = self._add_gradients(batch, answer_tokens)
             torch.nn.utils.clip_grad_norm_(list(parameters.values()), _CLIP)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
-            summed, counted = summed + loss.item(), counted + count
-            step_tokens = sum(map(len, batch))
-            tokens += step_tokens
-            on_tokens(step_tokens)
-        progress = {
-            "number": number,
-            "train_loss": summed / counted,
-            "dev_loss": mean_loss(model, dev),
-            "tokens": tokens,
-            "seconds": time.monotonic() - started,
+            tokens = sum(map(len, batch))
+            now = time.monotonic()
+            progress = Progress(
+                steps=step + 1,
+                loss=progress.loss + loss,
+                answer_tokens=progress.answer_tokens + answer_tokens,
+                tokens=progress.tokens + tokens,
+                seconds=now - began,
+                peak_memory=max(progress.peak_memory, peak_memory(self._device)),
+            )
+            if now - saved >= _CHECKPOINT_SECONDS:
+                save_state(self._partial, parameters, optimiser, progress)
+                saved = time.monotonic()
+            self._on_tokens(tokens)
+        return progress
+
+    def _add_gradients(self, batch: Sequence[TrainingRow], answer_tokens: int) -> float:
+        """Add the gradients of the mean loss over the batch's answer tokens; give the sum."""
+        total = 0.0
+        for part in passes(batch, self._settings.pass_tokens):
+            loss, _ = answer_loss(self._model, part)
+            (loss / answer_tokens).backward()  # type: ignore[no-untyped-call]  # untyped in torch
+            total += loss.item()
+        return total
+
+    def _finish(
+        self,
+        peft_model: Any,
+        parameters: dict[str, torch.nn.Parameter],
+        optimiser: torch.optim.Optimizer,
+        progress: Progress,
+        dev_loss: float,
+    ) -> None:
+        """Write the whole epoch beside its folder, then rename: an epoch is there or not."""
+        draft = self._target.with_name(self._target.name + ".draft")
+        shutil.rmtree(draft, ignore_errors=True)
+        config = peft_model.peft_config["default"]
+        # The card of the adapter names the model, not the place where this machine keeps it.
+        config.base_model_name_or_path = self._model_id
+        peft_model.save_pretrained(draft, safe_serialization=True)
+        (draft / "README.md").unlink(missing_ok=True)
+        save_state(draft / _STATE, parameters, optimiser, progress)
+        epoch = {
+            "number": self._number,
+            "train_loss": progress.loss / progress.answer_tokens,
+            "dev_loss": dev_loss,
+            "tokens": progress.tokens,
+            "seconds": progress.seconds,
+            "peak_memory": progress.peak_memory,
         }
-        _save(peft_model, engine.model_id, parameters, optimiser, progress, target)
+        (draft / _PROGRESS).write_text(json.dumps(epoch), "utf-8")
+        shutil.rmtree(self._target, ignore_errors=True)
+        draft.rename(self._target)
+        self._partial.unlink(missing_ok=True)
 
 
 def schedule(step: int, total: int) -> float:
@@ -135,9 +230,9 @@ def schedule(step: int, total: int) -> float:
 
 
 @contextmanager
-def _lora(model: Any, settings: TrainSettings, previous: Path | None) -> Iterator[Any]:
+def lora(model: Any, settings: TrainSettings) -> Iterator[Any]:
     """The model with trainable LoRA layers inside the block, and as it was after it."""
-    from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
+    from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(settings.seed)
     config = LoraConfig(
@@ -150,8 +245,6 @@ def _lora(model: Any, settings: TrainSettings, previous: Path | None) -> Iterato
     )
     peft_model = get_peft_model(model, config)
     try:
-        if previous is not None:
-            set_peft_model_state_dict(peft_model, load_file(previous / ADAPTER_FILE))
         yield peft_model
     finally:
         peft_model.unload()
@@ -159,43 +252,12 @@ def _lora(model: Any, settings: TrainSettings, previous: Path | None) -> Iterato
             del model.peft_config
 
 
-def _trainable(peft_model: Any) -> dict[str, torch.nn.Parameter]:
+def trainable(peft_model: Any) -> dict[str, torch.nn.Parameter]:
+    """The adapter's parameters by name."""
     return {name: p for name, p in peft_model.named_parameters() if p.requires_grad}
 
 
-def _restore(
-    optimiser: torch.optim.Optimizer,
-    parameters: dict[str, torch.nn.Parameter],
-    saved: dict[str, torch.Tensor],
-) -> None:
-    for name, parameter in parameters.items():
-        optimiser.state[parameter] = {
-            field: saved[f"{field}/{name}"] for field in ("step", "exp_avg", "exp_avg_sq")
-        }
+def _load_adapter(peft_model: Any, folder: Path) -> None:
+    from peft import set_peft_model_state_dict
 
-
-def _save(
-    peft_model: Any,
-    model_id: str,
-    parameters: dict[str, torch.nn.Parameter],
-    optimiser: torch.optim.Optimizer,
-    progress: dict[str, float],
-    target: Path,
-) -> None:
-    """Write the whole checkpoint beside `target`, then rename: an epoch is there or not."""
-    draft = target.with_name(target.name + ".draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    config = peft_model.peft_config["default"]
-    # The card of the adapter names the model, not the place where this machine keeps it.
-    config.base_model_name_or_path = model_id
-    peft_model.save_pretrained(draft, safe_serialization=True)
-    (draft / "README.md").unlink(missing_ok=True)
-    state = {
-        f"{field}/{name}": value.contiguous()
-        for name, parameter in parameters.items()
-        for field, value in optimiser.state[parameter].items()
-    }
-    save_file(state, draft / _OPTIMISER)
-    (draft / _PROGRESS).write_text(json.dumps(progress), "utf-8")
-    shutil.rmtree(target, ignore_errors=True)
-    draft.rename(target)
+    set_peft_model_state_dict(peft_model, load_file(folder / ADAPTER_FILE))

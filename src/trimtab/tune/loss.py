@@ -8,17 +8,36 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from trimtab.tune.rows import TrainingRow, by_length
+from trimtab.tune.fused import answer_losses
+from trimtab.tune.llama import answer_states, fits
+from trimtab.tune.packing import pack
+from trimtab.tune.rows import PASS_TOKENS, TrainingRow, passes
 
-_SCORING_BATCH = 16
+_LONGEST_PACKED = 1024
+"""Packed attention writes its weights out, which grow with the square of a row; a longer row goes
+through the model's own attention, which does not."""
 
 
 def answer_loss(model: Any, rows: Sequence[TrainingRow]) -> tuple[torch.Tensor, int]:
     """(summed negative log-likelihood in nats, number of answer tokens) of a batch.
 
+    A Llama with LoRA runs packed (`trimtab.tune.llama`), any other model through its own modules.
+    """
+    if not fits(model) or max(map(len, rows)) > _LONGEST_PACKED:
+        return padded_loss(model, rows)
+    head = model.get_output_embeddings()
+    packed = pack(rows, head.weight.device)
+    states = answer_states(model, packed)
+    return answer_losses(states, head.weight, packed.targets), len(packed.targets)
+
+
+def padded_loss(model: Any, rows: Sequence[TrainingRow]) -> tuple[torch.Tensor, int]:
+    """`answer_loss` through the model's own modules, for any architecture.
+
     Rows are padded on the right; causal attention keeps the padding from what counts.
     """
-    device = model.get_output_embeddings().weight.device
+    head = model.get_output_embeddings()
+    device = head.weight.device
     width = max(map(len, rows))
     ids = torch.zeros(len(rows), width, dtype=torch.long)
     row_index: list[int] = []
@@ -31,7 +50,7 @@ def answer_loss(model: Any, rows: Sequence[TrainingRow]) -> tuple[torch.Tensor, 
         row_index += [index] * len(row.answer)
         targets += row.answer
     hidden = model.base_model(input_ids=ids.to(device), use_cache=False).last_hidden_state
-    logits = model.get_output_embeddings()(hidden[row_index, positions])
+    logits = head(hidden[row_index, positions])
     wanted = torch.tensor(targets, device=device)
     return functional.cross_entropy(logits.float(), wanted, reduction="sum"), len(targets)
 
@@ -40,7 +59,7 @@ def answer_loss(model: Any, rows: Sequence[TrainingRow]) -> tuple[torch.Tensor, 
 def mean_loss(model: Any, rows: Sequence[TrainingRow]) -> float:
     """Mean negative log-likelihood per answer token, in nats."""
     total, tokens = 0.0, 0
-    for batch in by_length(rows, _SCORING_BATCH):
+    for batch in passes(sorted(rows, key=len), PASS_TOKENS):
         loss, count = answer_loss(model, batch)
         total += float(loss)
         tokens += count
