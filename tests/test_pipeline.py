@@ -14,7 +14,7 @@ import pytest
 from decisions import both_arms, rows, write_rows, write_task
 from trimtab import pipeline
 from trimtab.errors import DataError, RunError
-from trimtab.measure.meter import Silent, total
+from trimtab.measure.meter import Silent
 from trimtab.measure.plan import AGREEMENT, CONFIRMATION, LATENCY, PROMPTS, TRAINING
 from trimtab.store.files import read_records
 from trimtab.types import Decision, Spent
@@ -100,7 +100,7 @@ def test_a_decision_is_whole(plain) -> None:
 def test_what_was_spent_is_what_was_reported(plain) -> None:
     decided, watch = plain
     decision = decided.decision
-    assert total(decision.spent).calls == watch.calls
+    assert sum(s.calls for s in decision.spent) == watch.calls
     assert {s.stage for s in decision.spent} == watch.stages
     planned = {(s.stage, s.arm): s.calls for s in decision.planned}
     used = {(s.stage, s.arm): s.calls for s in decision.spent}
@@ -114,6 +114,33 @@ def test_the_opening_of_the_test_is_logged(plain) -> None:
     (opening,) = [json.loads(line) for line in decided.decision.test_openings]
     assert opening["rows"] == 30
     assert opening["reason"] == f"confirm {decided.decision.prompt.name}"
+
+
+def test_openings_of_the_same_test_are_counted_over_runs(tmp_path) -> None:
+    first = pipeline.decide(write_task(tmp_path / "task"))
+    second = pipeline.decide(tmp_path / "task", fresh=True)
+    assert (first.decision.test_uses, second.decision.test_uses) == (1, 2)
+    assert len(second.decision.test_openings) == 1
+    write_rows(tmp_path / "task" / "rows.jsonl", rows(120))
+    assert pipeline.decide(tmp_path / "task").decision.test_uses == 1
+
+
+def test_why_nothing_was_tuned_is_told(plain) -> None:
+    decided, _ = plain
+    why = decided.decision.no_tuning
+    assert "names no model that can be tuned" in why
+    assert why in decided.decision.verdict.headline
+    assert why in (decided.folder / "report.html").read_text()
+
+
+def test_a_budget_that_ends_while_timing_keeps_what_was_timed(plain, tmp_path) -> None:
+    decided, _ = plain
+    before = sum(s.calls for s in decided.decision.spent if s.stage not in (LATENCY, AGREEMENT))
+    budget = {"minutes": 30, "calls": before + 4}
+    cut = pipeline.decide(write_task(tmp_path / "task", budget=budget)).decision
+    assert cut.stopped_by == f"{before + 4} calls"
+    assert cut.prompt.latency.n == 4
+    assert cut.prompt.latency.p95_interval.high is None
 
 
 def test_search_never_sees_the_test(plain) -> None:
@@ -331,7 +358,7 @@ def assert_same(resumed, uninterrupted) -> None:
     assert a.dev_scores == b.dev_scores
     assert a.comparison == b.comparison
     for ours, theirs in ((a.prompt, b.prompt), (a.fine_tune, b.fine_tune)):
-        timed = {"latency": None, "money_per_1000": None}
+        timed = {"latency": None, "money_per_1000": None, "money_interval": None}
         assert ours.model_copy(update=timed) == theirs.model_copy(update=timed)
         assert ours.latency.n == theirs.latency.n
     assert [(p.variant, p.dev_loss) for p in a.curve] == [(p.variant, p.dev_loss) for p in b.curve]

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from trimtab import __version__
-from trimtab.audit.audit import audit
+from trimtab.audit.audit import audit, refuse_leaks, with_difficulty
+from trimtab.audit.open import subject_of
 from trimtab.decide.rule import decide as apply_rule
 from trimtab.decide.rule import rule_sha256
 from trimtab.measure.meter import Progress, Silent
@@ -26,6 +27,7 @@ from trimtab.steps import (
     tune,
 )
 from trimtab.store.files import append, write_atomic
+from trimtab.store.history import test_uses
 from trimtab.store.run import Run, open_run
 from trimtab.task.open import OpenTask, open_task
 from trimtab.types import Arm, Decision, VariantScore, content_hash
@@ -74,10 +76,12 @@ def plan(path: str | Path, progress: Progress | None = None) -> tuple[OpenTask, 
 
 def _decide(session: Session) -> Decision:
     opened, task = session.opened, session.opened.task
-    findings = audit(opened.examples, opened.split, task.output, opened.near)
+    findings = audit(subject_of(opened))
+    refuse_leaks(findings)
     candidates = Candidates()
     search_prompts(session, candidates)
     tune(session, candidates)
+    findings = with_difficulty(findings, opened.examples, session.run.folder, task.metric)
     finalists = [best for arm in ARMS if (best := candidates.best(arm))]
     confirmed = confirm(session, finalists)
     scores: dict[Arm, VariantScore] = {
@@ -118,7 +122,9 @@ def _decide(session: Session) -> Decision:
         planned=session.plan.stages,
         spent=session.run.spent(),
         stopped_by=session.meter.stopped_by,
+        no_tuning=session.plan.no_tuning,
         test_openings=_openings(session.run),
+        test_uses=test_uses(session.run.folder),
         settings=task.model_dump(mode="json", by_alias=True),
         environment=environment(session),
     )

@@ -7,10 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from trimtab.compare.latency import latency
 from trimtab.compare.paired import compare
-from trimtab.compare.summary import agreement, percentiles, summarise
+from trimtab.compare.records import answered
+from trimtab.compare.summary import agreement, summarise
+from trimtab.decide.cost import cost_of_1000_calls
 from trimtab.decide.evidence import Evidence
-from trimtab.decide.money import Effort, cost_per_call, money
+from trimtab.decide.money import Effort, money
 from trimtab.errors import BudgetSpent
 from trimtab.measure.bench import prompt_tokens
 from trimtab.measure.plan import (
@@ -20,7 +23,6 @@ from trimtab.measure.plan import (
     PROMPTS,
     SAMPLED_REPEATS,
     SAMPLED_ROWS,
-    TIMED_CALLS,
     TRAINING,
 )
 from trimtab.measure.session import Session
@@ -31,6 +33,7 @@ from trimtab.types import (
     Arm,
     Case,
     Comparison,
+    Completion,
     CurvePoint,
     Example,
     Finding,
@@ -133,7 +136,7 @@ def confirm(session: Session, finalists: Sequence[Variant]) -> list[Confirmed]:
                 records = session.benches[variant.arm].records(variant, "test", test)
             confirmed.append(Confirmed(variant, records))
         with meter.stage(LATENCY):
-            _time(session, confirmed, test[:TIMED_CALLS])
+            _time(session, confirmed, test[: session.plan.timed_calls])
         for each in confirmed:
             with meter.stage(AGREEMENT, each.variant.arm):
                 sampled = session.benches[each.variant.arm].sampled(
@@ -146,16 +149,21 @@ def confirm(session: Session, finalists: Sequence[Variant]) -> list[Confirmed]:
 
 
 def _time(session: Session, confirmed: Sequence[Confirmed], rows: Sequence[Example]) -> None:
-    """Time the finalists in turn, a few rows each, so that a slow moment meets both."""
-    calls = [(session.benches[each.variant.arm], each.variant) for each in confirmed]
-    seconds: dict[str, list[float]] = {each.variant.id: [] for each in confirmed}
-    for start in range(0, len(rows), _ROWS_IN_TURN):
-        for bench, variant in calls:
-            timed = [bench.latency(variant, row) for row in rows[start : start + _ROWS_IN_TURN]]
-            seconds[variant.id] += [latency for latency in timed if latency is not None]
+    """Time the finalists in turn, a few rows each, so that a slow moment meets both.
+
+    A budget that ends on the way leaves the latency of the calls that were timed.
+    """
+    timed: dict[Arm, list[Completion]] = {each.variant.arm: [] for each in confirmed}
+    with suppress(BudgetSpent):  # the next stage meets it too
+        for start in range(0, len(rows), _ROWS_IN_TURN):
+            for each in confirmed:
+                for row in rows[start : start + _ROWS_IN_TURN]:
+                    call = session.benches[each.variant.arm].timed(each.variant, row)
+                    timed[each.variant.arm] += [call] if call is not None else []
     for each in confirmed:
-        if seconds[each.variant.id]:
-            each.latency = percentiles(seconds[each.variant.id])
+        if calls := timed[each.variant.arm]:
+            answers = list(answered(each.records).values())
+            each.latency = latency(calls, answers, session.opened.task.seed)
 
 
 def score_on_test(session: Session, confirmed: Confirmed) -> VariantScore:
@@ -164,9 +172,12 @@ def score_on_test(session: Session, confirmed: Confirmed) -> VariantScore:
     score = _summary(session, confirmed.variant, "test", confirmed.records).model_copy(
         update={"latency": confirmed.latency, "agreement": confirmed.agreement}
     )
-    per_call = cost_per_call(score, spec)
+    opened = session.opened
+    cost = cost_of_1000_calls(
+        score, spec, answered(confirmed.records), opened.clusters, opened.task.seed
+    )
     return score.model_copy(
-        update={"money_per_1000": None if per_call is None else 1000 * per_call}
+        update={"money_per_1000": cost.estimate if cost else None, "money_interval": cost}
     )
 
 
@@ -230,6 +241,7 @@ def gather(
         rows_approved=sum(row.approved_by is not None for row in distinct.values()),
         rows_total=len(distinct),
         prompt_search_complete=candidates.prompt_search_complete,
+        no_tuning=session.plan.no_tuning,
         findings=tuple(findings),
         stopped_by=session.meter.stopped_by,
         task_changes=changes,

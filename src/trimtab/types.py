@@ -7,6 +7,7 @@ the folders; this module imports nothing of Trimtab.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -102,6 +103,8 @@ class Completion(Noun):
     """How many of `tokens_in` came from a computed prefix shared with other calls."""
     tokens_out: int
     latency_s: float | None = None
+    attempts: int = 1
+    """Calls that were made for it: one, and one more for each retry."""
 
 
 class Failed(Noun):
@@ -112,6 +115,8 @@ class Failed(Noun):
         "connection", "timeout", "rate-limit", "server", "response", "context", "scorer"
     ]
     message: str
+    attempts: int = 1
+    """As of `Completion`."""
 
 
 class Scored(Noun):
@@ -199,12 +204,17 @@ class Interval(Noun):
 
 
 class Latency(Noun):
-    """Seconds per call, measured one call at a time."""
+    """Seconds per call, from `n` calls that were made one at a time.
+
+    Where the token counts explain the times, the figures are of all answered rows.
+    """
 
     p50: float
     p95: float
     mean: float
     n: int
+    p95_interval: Interval | None = None
+    mean_interval: Interval | None = None
 
 
 class VariantScore(Noun):
@@ -229,6 +239,8 @@ class VariantScore(Noun):
     agreement: Interval | None = None
     """Share of repeated sampled answers that parse to the same value."""
     money_per_1000: float | None = None
+    money_interval: Interval | None = None
+    """Of `money_per_1000`."""
 
     @property
     def rank(self) -> tuple[bool, float]:
@@ -252,6 +264,8 @@ class CurvePoint(Noun):
     epochs: int
     train_tokens: int
     seconds: float
+    peak_memory: int | None = None
+    """Bytes that training held at once: of the GPU, or of the whole process on a CPU."""
     dev_loss: float
     dev_quality: Interval
     variant: str
@@ -304,7 +318,7 @@ class Money(Noun):
     fixed: float
     """One-off cost F: labels and training runs."""
     monthly: float
-    """Retraining and hosting, per month."""
+    """Retraining, hosting and people's time, per month."""
     horizon_months: float
     calls_per_month: float
     break_even_calls: float | None
@@ -346,6 +360,17 @@ class Verdict(Noun):
     """Id of the variant to use now; None where none could be measured."""
 
 
+class Flag(Noun):
+    """One row to review, and why. Flagged is not wrong: a person decides."""
+
+    row: str
+    """Example id, or `file:line` for a row that never became an example."""
+    source: str = ""
+    why: str = ""
+    suggestion: str = ""
+    """What may belong there instead."""
+
+
 class Finding(Noun):
     """One result of the data audit, with the rows behind it."""
 
@@ -355,6 +380,14 @@ class Finding(Noun):
     count: int
     rows: tuple[str, ...] = ()
     """Example ids (or `file:line` for rows that never became examples); at most 200 listed."""
+    flags: tuple[Flag, ...] = ()
+    """The same rows with a reason for each, the gravest first; empty where all have one reason."""
+    figures: dict[str, float | None] = Field(default_factory=dict)
+    """What was measured, by name."""
+    collect: dict[str, int] = Field(default_factory=dict)
+    """What to label next: a kind of input, and how many rows of it."""
+    measured: bool = True
+    """False: the question could not be answered; the message says what it needs."""
 
 
 class Case(Noun):
@@ -380,6 +413,31 @@ class Spent(Noun):
     train_tokens: int = 0
     seconds: float = 0.0
     money: float = 0.0
+
+    @property
+    def key(self) -> tuple[str, Arm | None]:
+        return self.stage, self.arm
+
+    def __add__(self, more: Spent) -> Spent:
+        """Both together, under the stage and arm of the first."""
+        return Spent(
+            stage=self.stage,
+            arm=self.arm,
+            calls=self.calls + more.calls,
+            tokens_in=self.tokens_in + more.tokens_in,
+            tokens_out=self.tokens_out + more.tokens_out,
+            train_tokens=self.train_tokens + more.train_tokens,
+            seconds=self.seconds + more.seconds,
+            money=self.money + more.money,
+        )
+
+    @classmethod
+    def by_stage(cls, parts: Iterable[Spent]) -> dict[tuple[str, Arm | None], Spent]:
+        """The sum of each stage and arm, in the order of first appearance."""
+        sums: dict[tuple[str, Arm | None], Spent] = {}
+        for part in parts:
+            sums[part.key] = sums[part.key] + part if part.key in sums else part
+        return sums
 
 
 class Decision(Noun):
@@ -408,7 +466,11 @@ class Decision(Noun):
     spent: tuple[Spent, ...]
     stopped_by: str | None
     """Which budget stopped the run early, in words; None when nothing did."""
+    no_tuning: str | None = None
+    """Why no fine-tune was planned; None where one was."""
     test_openings: tuple[str, ...]
+    test_uses: int | None = None
+    """How often this and other runs of the task opened these test rows; None: this one did not."""
     settings: dict[str, JsonValue]
     """The resolved task file."""
     environment: dict[str, JsonValue]

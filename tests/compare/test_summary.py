@@ -1,6 +1,6 @@
 import pytest
 
-from trimtab.compare.summary import agreement, percentiles, summarise
+from trimtab.compare.summary import agreement, summarise
 from trimtab.errors import RunError
 
 from .factories import answer, answers, failure, variant
@@ -61,10 +61,3 @@ def test_invalid_answers_never_agree():
 
 def test_agreement_needs_repeats():
     assert agreement(answers([1.0, 1.0])).estimate is None
-
-
-def test_percentiles_are_measured_values():
-    latency = percentiles([float(i) for i in range(1, 101)])
-    assert (latency.p50, latency.p95, latency.mean, latency.n) == (50.0, 95.0, 50.5, 100)
-    with pytest.raises(ValueError, match="no timed call"):
-        percentiles([])

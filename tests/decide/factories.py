@@ -34,6 +34,7 @@ def task(**changes):
             "owner": "platform team",
             "review_every_days": 30,
             "retrain_every_months": 6,
+            "cost_per_month": 0,
             "rollback": True,
         },
     }
@@ -57,9 +58,17 @@ def score(arm, quality, **changes):
         "tokens_in": 600.0 if arm == "prompt" else 60.0,
         "tokens_cached": 0.0,
         "tokens_out": 30.0,
-        "latency": Latency(p50=1.0, p95=2.0, mean=1.0, n=20),
+        "latency": latency(),
     }
     return VariantScore(**{**settings, **changes})
+
+
+def latency(p95=2.0, *, low=None, high=None, mean=1.0, n=20):
+    """Bounds of the 95th percentile; both 0.1 s away where none is given, else as they are."""
+    if low is None and high is None:
+        low, high = p95 - 0.1, p95 + 0.1
+    bounds = Interval(estimate=p95, low=low, high=high, n=n, method="test")
+    return Latency(p50=mean, p95=p95, mean=mean, n=n, p95_interval=bounds)
 
 
 def comparison(estimate, half=0.04, *, detectable=0.06):

@@ -5,7 +5,7 @@ import pytest
 from trimtab.decide.gates import gates
 from trimtab.types import Finding, Interval, Latency
 
-from .factories import comparison, evidence, interval, money, score, task
+from .factories import comparison, evidence, interval, latency, money, score, task
 
 
 def gate(name, **changes):
@@ -15,6 +15,14 @@ def gate(name, **changes):
 
 def traffic(day):
     return {"task": task(traffic={"stable_since": day})}
+
+
+def demonstrations(*counts):
+    return {"task": task(search={"demonstrations": counts})}
+
+
+def tuned_in(p95, **bounds):
+    return {"fine_tune": score("fine-tune", 0.9, latency=latency(p95, **bounds))}
 
 
 BLOCKING = {
@@ -33,15 +41,15 @@ BLOCKING = {
 CASES = [
     ("prompt-search-complete", {}, "pass"),
     ("prompt-search-complete", {"prompt_search_complete": False}, "unknown"),
+    ("prompt-search-complete", demonstrations(), "unknown"),
+    ("prompt-search-complete", demonstrations(801), "unknown"),
+    ("prompt-search-complete", demonstrations(801, 800), "pass"),
     ("prompting-exhausted", {"prompt": score("prompt", 0.60)}, "pass"),
     ("prompting-exhausted", {"prompt": score("prompt", 0.84)}, "unknown"),
     ("prompting-exhausted", {"prompt": score("prompt", 0.88)}, "fail"),
     ("prompting-exhausted", {"prompt": score("prompt", 0.95, validity=interval(0.98))}, "pass"),
-    (
-        "prompting-exhausted",
-        {"prompt": score("prompt", 0.95, latency=Latency(p50=4, p95=6, mean=4, n=9))},
-        "pass",
-    ),
+    ("prompting-exhausted", {"prompt": score("prompt", 0.95, latency=latency(6))}, "pass"),
+    ("prompting-exhausted", {"prompt": score("prompt", 0.95, latency=latency(4.95))}, "unknown"),
     ("prompting-exhausted", {"prompt": score("prompt", 0.95, latency=None)}, "unknown"),
     ("prompting-exhausted", {"prompt": None}, "unknown"),
     ("task-stable", traffic("2026-05-02"), "pass"),
@@ -106,7 +114,7 @@ CASES = [
     ("gain-cost", {"money": None}, "unknown"),
     (
         "gain-latency",
-        {"fine_tune": score("fine-tune", 0.9, latency=Latency(p50=0.6, p95=1.5, mean=0.6, n=9))},
+        {"fine_tune": score("fine-tune", 0.9, latency=latency(mean=0.6))},
         "pass",
     ),
     ("gain-latency", {}, "fail"),
@@ -143,10 +151,16 @@ CASES = [
     ("goal-reached", {"fine_tune": score("fine-tune", 0.81)}, "fail"),
     ("goal-reached", {"fine_tune": score("fine-tune", 0.9, validity=interval(0.98))}, "fail"),
     ("goal-reached", {"fine_tune": None}, "unknown"),
+    ("tune-meets-constraints", tuned_in(4.9, low=4.8, high=5.0), "pass"),
+    ("tune-meets-constraints", tuned_in(4.9, low=4.8, high=5.01), "unknown"),
+    ("tune-meets-constraints", tuned_in(5.1, low=5.0, high=5.2), "unknown"),
+    ("tune-meets-constraints", tuned_in(5.1, low=5.01, high=5.2), "fail"),
+    ("tune-meets-constraints", tuned_in(4.0, low=3.9), "unknown"),
+    ("tune-meets-constraints", tuned_in(5.1, low=5.01), "fail"),
     (
         "tune-meets-constraints",
-        {"fine_tune": score("fine-tune", 0.9, latency=Latency(p50=4, p95=5.01, mean=4, n=9))},
-        "fail",
+        {"fine_tune": score("fine-tune", 0.9, latency=Latency(p50=1, p95=1, mean=1, n=3))},
+        "unknown",
     ),
     ("tune-meets-constraints", {"fine_tune": score("fine-tune", 0.9, latency=None)}, "unknown"),
     (
@@ -218,3 +232,25 @@ def test_an_unbounded_quality_proves_nothing():
 def test_a_contradicted_claim_of_stability_names_the_changes():
     found = gate("task-stable", task_changes=2, last_changed=date(2026, 2, 1))
     assert "2 changes, the last by 2026-02-01" in found.evidence
+
+
+def test_a_latency_without_an_upper_bound_asks_for_more_timed_calls():
+    """0.95^58 > 0.05 >= 0.95^59: only then is the slowest of all calls an upper bound."""
+    assert "59 timed calls" in gate("tune-meets-constraints", **tuned_in(4.0, low=3.9)).settle
+
+
+def test_a_latency_near_its_limit_tells_how_much_more_would_settle_it():
+    """The upper bound is 0.4 away and the limit 0.2: half the width takes four times the data."""
+    found = gate("tune-meets-constraints", **tuned_in(4.8, low=4.4, high=5.2))
+    assert (
+        "about 4.0 times as many test rows and timed calls (there are 200 and 20)" in found.settle
+    )
+    near = gate("tune-meets-constraints", **tuned_in(4.999, low=4.4, high=5.2))
+    assert "too near" in near.settle
+    assert "too near" in gate("tune-meets-constraints", **tuned_in(5.0, low=4.4, high=5.2)).settle
+
+
+def test_a_missing_fine_tune_says_why():
+    why = "the arm's share of the budget is too short"
+    found = gate("tune-meets-constraints", fine_tune=None, comparison=None, no_tuning=why)
+    assert found.evidence == f"no fine-tune was measured: {why}"

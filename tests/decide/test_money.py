@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab.decide.money import Effort, cost_per_call, money, training_cost
+from trimtab.decide.money import Effort, money
 from trimtab.task.spec import ModelSpec, Prices
 from trimtab.types import Latency
 
@@ -17,44 +17,16 @@ PROMPT = score("prompt", 0.6, tokens_in=1_000.0, tokens_cached=800.0, tokens_out
 TUNE = score("fine-tune", 0.9, tokens_in=100.0, tokens_cached=0.0, tokens_out=50.0)
 
 
-def priced(spec_prompt=TOKENS, spec_tune=TOKENS, **traffic):
+def priced(spec_prompt=TOKENS, spec_tune=TOKENS, people=0, **traffic):
     return task(
         models={"prompt": spec_prompt, "tune": spec_tune},
         traffic={"calls_per_month": 300_000, "horizon_months": 10, **traffic},
-        upkeep={"retrain_every_months": 6},
+        upkeep={"retrain_every_months": 6, "cost_per_month": people},
     )
 
 
 def work_out(found, *, quality=None, effort=EFFORT):
     return money(found, PROMPT, TUNE, quality, effort)
-
-
-def test_a_call_by_tokens():
-    """(200 x 2 + 800 x 0.5 + 50 x 10) / 1e6."""
-    assert cost_per_call(PROMPT, TOKENS) == pytest.approx(0.0013)
-
-
-def test_cached_tokens_without_a_price_of_their_own_cost_the_full_price():
-    """(1,000 x 2 + 50 x 10) / 1e6."""
-    spec = ModelSpec(prices=Prices(input=2.0, output=10.0))
-    assert cost_per_call(PROMPT, spec) == pytest.approx(0.0025)
-
-
-def test_a_call_by_machine():
-    """0.001 a second, 1 s of latency, half idle."""
-    assert cost_per_call(PROMPT, MACHINE) == pytest.approx(0.002)
-
-
-def test_an_unknown_cost_stays_unknown():
-    assert cost_per_call(PROMPT, ModelSpec()) is None
-    assert cost_per_call(score("prompt", 0.6, latency=None), MACHINE) is None
-    assert cost_per_call(score("prompt", 0.6, tokens_cached=None), TOKENS) is None
-
-
-def test_training_by_tokens_or_by_machine():
-    assert training_cost(TOKENS, 3_600, 4_000_000) == 20.0
-    assert training_cost(MACHINE, 1_800, 4_000_000) == 1.8
-    assert training_cost(ModelSpec(prices=Prices(input=1, output=1)), 1, 1) is None
 
 
 def test_break_even_by_hand():
@@ -72,6 +44,15 @@ def test_break_even_by_hand():
     assert found.saving_per_month.low < found.saving_per_month.estimate
     assert found.saving_per_month.high > found.saving_per_month.estimate
     assert found.p_pays == 1.0
+
+
+def test_peoples_time_counts_against_a_fine_tune():
+    """2.5 a month without it, 102.5 with 100 a month."""
+    found = work_out(priced(people=100)).money
+    assert found.monthly == pytest.approx(100.5)
+    assert found.break_even_calls == pytest.approx(102.5 / 0.0006)
+    missing = work_out(priced(people=None)).missing
+    assert [hint for hint in missing if "upkeep.cost_per_month" in hint]
 
 
 def test_hosting_and_new_labels_by_hand():

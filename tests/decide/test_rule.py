@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from trimtab.decide import rule
 from trimtab.decide.rule import RULE, decide, rule_sha256
-from trimtab.types import Finding, Latency
+from trimtab.types import Finding
 
-from .factories import comparison, evidence, forecast, money, score, task
+from .factories import comparison, evidence, forecast, latency, money, score, task
 
 NO_GAIN = {"fine_tune": score("fine-tune", 0.60), "comparison": comparison(0.0, 0.02)}
 NARROW_GAIN = {"fine_tune": score("fine-tune", 0.62), "comparison": comparison(0.02, 0.04)}
@@ -84,9 +84,7 @@ BRANCHES = {
         evidence(
             **{
                 **NO_GAIN,
-                "fine_tune": score(
-                    "fine-tune", 0.6, latency=Latency(p50=0.5, p95=1.0, mean=0.5, n=20)
-                ),
+                "fine_tune": score("fine-tune", 0.6, latency=latency(1.0, mean=0.5)),
             }
         ),
         "fine-tune",
@@ -160,7 +158,17 @@ BRANCHES = {
     "no way back": (evidence(task=task(upkeep={"rollback": False})), "prompt"),
     "rows not approved": (evidence(rows_approved=899), "prompt"),
     "fine-tune too slow": (
-        evidence(fine_tune=score("fine-tune", 0.9, latency=Latency(p50=5, p95=5.1, mean=5, n=20))),
+        evidence(fine_tune=score("fine-tune", 0.9, latency=latency(5.2))),
+        "prompt",
+    ),
+    "fine-tune perhaps too slow": (
+        evidence(fine_tune=score("fine-tune", 0.9, latency=latency(5.0))),
+        "inconclusive",
+    ),
+    "prompt perhaps too slow": (
+        evidence(
+            prompt=score("prompt", 0.90, latency=latency(5.0)), comparison=comparison(0.0, 0.02)
+        ),
         "prompt",
     ),
     "data unsound": (evidence(findings=(STOP,)), "prompt"),
@@ -198,8 +206,40 @@ def test_a_winner_below_the_goal_says_so():
     assert "would reach 0.85" in verdict.headline
 
 
-def test_a_prompt_that_misses_the_goal_says_so():
-    assert "falls short: quality 0.6 (at least 0.85)" in decide(evidence(**NO_GAIN)).headline
+def test_a_prompt_that_misses_what_is_asked_says_so_plainly():
+    slow = evidence(**{**NO_GAIN, "prompt": score("prompt", 0.60, latency=latency(6.0))})
+    headline = decide(slow).headline
+    assert headline.endswith(
+        "But this prompt does not do what the task asks: its quality is 0.6, and at least 0.85 is "
+        "asked; the time in seconds that 95 of 100 calls keep to is 6 (95%: 5.9 to 6.1), and at "
+        "most 5 is asked."
+    )
+    waiting = decide(evidence(task=task(constraints={"general_ability": None})))
+    assert waiting.word == "inconclusive"
+    assert "The best prompt, to use until then, does not do what the task asks" in waiting.headline
+
+
+def test_a_prompt_that_may_miss_a_limit_says_so():
+    near, free = score("prompt", 0.9, latency=latency(4.95)), comparison(0.0, 0.02)
+    headline = decide(evidence(prompt=near, comparison=free)).headline
+    assert (
+        "Not shown to be met: the time in seconds that 95 of 100 calls keep to is 4.95" in headline
+    )
+    assert "does not do" not in headline
+
+
+@pytest.mark.parametrize("word", ["prompt", "fine-tune"])
+def test_a_winner_that_keeps_everything_has_no_warning(word):
+    found = {"prompt": evidence(**PROMPT_MEETS, comparison=comparison(0.0, 0.02))}
+    headline = decide(found.get(word, evidence())).headline
+    assert "does not do" not in headline and "Not shown" not in headline
+
+
+def test_a_fine_tune_that_was_not_planned_is_explained():
+    why = "30 rows are too few to train on; 32 are needed"
+    missing = {"fine_tune": None, "comparison": None, "money": None, "no_tuning": why}
+    for found in (evidence(**missing), evidence(**missing, **PROMPT_MEETS, n_train=60)):
+        assert f"no fine-tune was measured: {why}" in decide(found).headline
 
 
 def test_the_labels_to_collect_come_with_their_interval():
@@ -254,7 +294,7 @@ def test_the_code_that_decides_and_the_text_change_the_hash(monkeypatch, tmp_pat
     shutil.copytree(Path(rule.__file__).parent, tmp_path / "decide")
     monkeypatch.setattr(rule, "__file__", str(tmp_path / "decide/rule.py"))
     assert rule_sha256() == original
-    for module in ("thresholds.py", "gates.py", "gains.py", "money.py"):
+    for module in ("thresholds.py", "gates.py", "gains.py", "cost.py", "money.py"):
         path = tmp_path / "decide" / module
         text = path.read_text("utf-8")
         path.write_text(text + "X = 1\n", "utf-8")

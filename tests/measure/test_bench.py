@@ -216,19 +216,19 @@ def test_latency_is_measured_once_and_never_from_the_cache(tmp_path) -> None:
     engine = FakeEngine(person)
     sitting = bench(tmp_path, engine)
     sitting.records(variant(), "test", ROWS[:3])
-    seconds = [sitting.latency(variant(), row) for row in ROWS[:3]]
+    timed = [sitting.timed(variant(), row) for row in ROWS[:3]]
     assert engine.calls == 6
-    assert all(s is not None and s > 0 for s in seconds)
-    assert [sitting.latency(variant(), row) for row in ROWS[:3]] == seconds
+    assert all(call.latency_s > 0 for call in timed)
+    assert [sitting.timed(variant(), row) for row in ROWS[:3]] == timed
     assert engine.calls == 6
     close(sitting)
 
 
-def test_a_failed_timed_call_has_no_latency(tmp_path) -> None:
+def test_a_failed_call_has_no_time(tmp_path) -> None:
     fails = FakeEngine(person, fail=lambda request: Failed(boundary="server", message="500"))
     sitting = bench(tmp_path, fails)
-    assert sitting.latency(variant(), ROWS[0]) is None
-    assert sitting.latency(variant(), ROWS[0]) is None
+    assert sitting.timed(variant(), ROWS[0]) is None
+    assert sitting.timed(variant(), ROWS[0]) is None
     assert fails.calls == 1
     close(sitting)
 
@@ -274,6 +274,27 @@ def test_what_calls_cost_is_booked(tmp_path) -> None:
     expected = sum(call_price(sitting.spec, r.completion) for r in records)
     assert spent.money == pytest.approx(expected)
     assert expected > 0
+    close(sitting)
+
+
+def test_retries_are_booked_as_calls(tmp_path) -> None:
+    class Retrying(FakeEngine):
+        def generate(self, requests):
+            for position, answer in super().generate(requests):
+                yield position, answer.model_copy(update={"attempts": 3})
+
+    fails = Retrying(
+        person,
+        fail=lambda request: (
+            Failed(boundary="server", message="500")
+            if "name 7" in request.messages[-1].content
+            else None
+        ),
+    )
+    sitting = bench(tmp_path, fails)
+    sitting.records(variant(), "dev", ROWS)
+    (spent,) = sitting.run.spent()
+    assert spent.calls == 3 * len(ROWS)
     close(sitting)
 
 

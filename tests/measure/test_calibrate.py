@@ -7,7 +7,7 @@ import torch
 
 from trimtab.engine.fake import FakeEngine
 from trimtab.measure.bench import call_price
-from trimtab.measure.calibrate import calibrate
+from trimtab.measure.calibrate import calibrate, training_rate
 from trimtab.measure.meter import Meter, Silent
 from trimtab.store.run import open_run
 from trimtab.task.spec import Budget, Models, ModelSpec
@@ -27,10 +27,11 @@ def test_a_local_model_is_measured_in_all_three_ways(tiny_engine, run) -> None:
     before = {n: p.clone() for n, p in tiny_engine.loaded.model.state_dict().items()}
     meter = Meter(run, GENEROUS, Silent())
     with meter.stage("calibration"):
-        rates = calibrate(task(), tiny_engine, tiny_engine, examples(40), meter)
+        rates = calibrate(task(), tiny_engine, ModelSpec(), examples(40), meter)
+        trained = training_rate(task(), tiny_engine, examples(40), meter)
     assert rates.prefill > 0
     assert rates.decode > 0
-    assert rates.train is not None and rates.train > 0
+    assert rates.train is None and trained > 0
     after = tiny_engine.loaded.model.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -40,14 +41,9 @@ def test_a_local_model_is_measured_in_all_three_ways(tiny_engine, run) -> None:
     assert not (run.folder / "adapters").exists()
 
 
-def test_what_cannot_be_trained_has_no_training_rate(run) -> None:
-    meter = Meter(run, GENEROUS, Silent())
-    assert calibrate(task(), FakeEngine(), None, examples(40), meter).train is None
-
-
 def test_fewer_rows_than_the_sample_are_enough(run) -> None:
     meter = Meter(run, GENEROUS, Silent())
-    rates = calibrate(task(), FakeEngine(), None, examples(5), meter)
+    rates = calibrate(task(), FakeEngine(), ModelSpec(), examples(5), meter)
     assert rates.prefill > 0
 
 
@@ -65,7 +61,7 @@ def test_calibration_is_paid_for_and_no_budget_ends_it(run) -> None:
     asked = task(models=Models(prompt=spec, tune=None))
     meter = Meter(run, Budget(minutes=1e-9, calls=1, money=0), Silent())
     with meter.stage("calibration"):
-        calibrate(asked, Noting(), None, examples(40), meter)
+        calibrate(asked, Noting(), spec, examples(40), meter)
     (spent,) = run.spent()
     assert spent.money == pytest.approx(sum(call_price(spec, answer) for answer in answers))
     assert spent.money > 0

@@ -8,15 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scores import dev_score
 from trimtab.engine.fake import FakeEngine
 from trimtab.measure.calibrate import Rates
 from trimtab.measure.plan import (
     CONFIRMATION,
+    FEWEST_TIMED,
+    LATENCY,
+    MOST_TIMED,
     PROMPTS,
     SAMPLED_REPEATS,
     SAMPLED_ROWS,
     SMALLEST_TRAINING,
-    TIMED_CALLS,
+    TIMED_SHARE,
     TRAINING,
     Lengths,
     make_plan,
@@ -26,7 +30,7 @@ from trimtab.measure.plan import (
 from trimtab.prompt.search import PromptSearch, Shape
 from trimtab.task.spec import Models, ModelSpec, Prices
 from trimtab.task.split import SealedTest, Split
-from trimtab.types import Interval, OutputContract, VariantScore
+from trimtab.types import OutputContract, VariantScore
 
 from .factories import examples, task
 
@@ -42,11 +46,25 @@ def split(train: int, dev: int = 30, test: int = 50) -> Split:
     )
 
 
-def plan_of(minutes: float, train: int = 500, rates: Rates = RATES, lengths=LENGTHS, **settings):
+def plan_of(
+    minutes: float,
+    train: int = 500,
+    rates: Rates = RATES,
+    lengths=LENGTHS,
+    spent: float = 0.0,
+    tuned: Rates | None = None,
+    **settings,
+):
+    """Both arms on one model, or the fine-tune on one of the rates `tuned`; none that cannot."""
     asked = task(budget={"minutes": minutes}, **settings)
     parts = split(train)
     search = PromptSearch(asked, "fake", 8, parts.train)
-    return make_plan(asked, parts, lengths, rates, search, ("fake",)), search, parts
+    of_arms = {"prompt": rates}
+    if (tuned or rates).train is not None:
+        of_arms["fine-tune"] = tuned or rates
+    both = {"prompt": lengths, "fine-tune": lengths}
+    plan = make_plan(asked, parts, both, of_arms, search, ("fake",), spent)
+    return plan, search, parts
 
 
 def seconds(plan, *names) -> float:
@@ -110,6 +128,48 @@ def test_both_arms_get_the_same_share() -> None:
     assert plan.arm_seconds == pytest.approx((3600 - rest) / 2)
 
 
+def test_what_calibration_took_is_gone() -> None:
+    fresh, late = plan_of(60)[0], plan_of(60, spent=600)[0]
+    assert late.arm_seconds == pytest.approx(plan_of(50)[0].arm_seconds)
+    assert late.arm_seconds < fresh.arm_seconds
+    assert plan_of(1, spent=600)[0].arm_seconds == 0
+
+
+def test_a_tuned_model_of_another_speed_is_planned_at_its_own() -> None:
+    slow = Rates(prefill=RATES.prefill / 10, decode=RATES.decode / 10, train=RATES.train)
+    same, other = (plan_of(60, tuned=each)[0] for each in (RATES, slow))
+    by_key = [{stage.key: stage.seconds for stage in plan.stages} for plan in (same, other)]
+    prompt, tuned = (CONFIRMATION, "prompt"), (CONFIRMATION, "fine-tune")
+    assert by_key[1][prompt] == by_key[0][prompt]
+    assert by_key[1][tuned] == pytest.approx(10 * by_key[0][tuned])
+    assert other.rates == {"prompt": RATES, "fine-tune": slow}
+
+
+def test_the_longest_target_of_either_model_limits_answers() -> None:
+    wordy = LENGTHS.model_copy(update={"longest_target": 200})
+    assert max_answer([LENGTHS, wordy]) == max_answer([wordy, LENGTHS]) > 200
+
+
+@pytest.mark.parametrize(
+    ("minutes", "test", "calls"),
+    [(0.1, 50, FEWEST_TIMED), (1e4, 500, MOST_TIMED), (1e4, 40, 40)],
+)
+def test_calls_are_timed_as_the_budget_allows(minutes, test, calls) -> None:
+    parts = split(500, test=test)
+    asked = task(budget={"minutes": minutes})
+    search = PromptSearch(asked, "fake", 8, parts.train)
+    plan = make_plan(asked, parts, {"prompt": LENGTHS}, {"prompt": RATES}, search, ("fake",))
+    assert plan.timed_calls == calls
+
+
+def test_timed_calls_beyond_the_fewest_keep_to_their_share() -> None:
+    for minutes in (10, 20, 30, 40):
+        plan = plan_of(minutes)[0]
+        if plan.timed_calls > FEWEST_TIMED:
+            assert seconds(plan, LATENCY) <= TIMED_SHARE * minutes * 60 + 1e-6
+    assert FEWEST_TIMED < plan_of(20)[0].timed_calls < MOST_TIMED
+
+
 def test_a_large_budget_trains_on_all_rows_in_three_nested_sizes() -> None:
     plan, _, _ = plan_of(1e5, train=500)
     assert plan.train_sizes == (80, 200, 500)
@@ -153,28 +213,10 @@ def test_the_planned_shapes_are_the_candidates_that_run(demonstrations, kind, be
     def evaluate(variant) -> VariantScore:
         prompt = variant.prompt
         scored.append(Shape(len(prompt.demonstrations), prompt.nearest, variant.constrained))
-        return _score(variant, float(len(scored) % 3 == best))
+        return dev_score(variant, float(len(scored) % 3 == best))
 
     search.run(evaluate)
     assert scored == search.shapes()
-
-
-def _score(variant, quality: float) -> VariantScore:
-    interval = Interval(estimate=quality, low=None, high=None, n=1, method="test")
-    return VariantScore(
-        variant=variant.id,
-        name=variant.name,
-        arm="prompt",
-        split="dev",
-        n=1,
-        failures=0,
-        quality=interval,
-        metrics={},
-        validity=interval,
-        tokens_in=1,
-        tokens_cached=0,
-        tokens_out=1,
-    )
 
 
 def test_calls_and_tokens_by_hand() -> None:
@@ -195,7 +237,7 @@ def test_calls_and_tokens_by_hand() -> None:
     assert by_stage[CONFIRMATION, "prompt"].calls == 50
     assert by_stage[CONFIRMATION, "fine-tune"].calls == 50
     timed = next(s for s in plan.stages if s.arm is None)
-    assert timed.calls == 2 * TIMED_CALLS
+    assert timed.calls == 2 * plan.timed_calls
     sampled = [s for s in plan.stages if s.calls == SAMPLED_ROWS * SAMPLED_REPEATS]
     assert {s.arm for s in sampled} == {"prompt", "fine-tune"}
 
@@ -218,7 +260,7 @@ def test_lengths_are_measured_on_this_tasks_rows() -> None:
     assert found.target == pytest.approx((79 + 9) / 80)
     assert found.input == pytest.approx(sum(len(r.input.split()) for r in rows[:64]) / 64)
     assert found.system > found.short_system == 5
-    assert max_answer(found) == math.ceil(9 * 1.1) + 4
+    assert max_answer([found]) == math.ceil(9 * 1.1) + 4
 
 
 def test_the_limit_of_an_answer_leaves_room_for_every_target(tiny_engine) -> None:
@@ -227,4 +269,4 @@ def test_the_limit_of_an_answer_leaves_room_for_every_target(tiny_engine) -> Non
     tokenizer = tiny_engine.loaded.tokenizer
     longest = max(len(tokenizer(row.target)["input_ids"]) for row in rows)
     assert found.longest_target >= longest
-    assert max_answer(found) > longest + 1  # and for the end of the turn
+    assert max_answer([found]) > longest + 1  # and for the end of the turn

@@ -54,6 +54,19 @@ def test_the_same_model_is_loaded_once(sitting, tiny_model) -> None:
         assert found["packages"]["torch"]
 
 
+def test_a_tuned_model_of_its_own_is_measured_on_its_own(sitting, tiny_model) -> None:
+    models = both_arms(tiny_model)["models"] | {"prompt": {"engine": "fake", "model": "m"}}
+    opened, run = sitting(**both_arms(tiny_model) | {"models": models})
+    with run, open_session(opened, run, Silent()) as session:
+        rates = session.plan.rates
+        assert set(rates) == {"prompt", "fine-tune"}
+        assert rates["prompt"].train is None and rates["fine-tune"].train > 0
+        assert rates["prompt"].decode != rates["fine-tune"].decode
+    (calibration,) = [s for s in run.spent() if s.stage == CALIBRATION]
+    assert calibration.calls == 2 * 66
+    assert session.plan.arm_seconds < opened.task.budget.minutes * 30
+
+
 def test_a_run_does_not_go_on_with_another_model(sitting) -> None:
     opened, run = sitting()
     with run, open_session(opened, run, Silent()):

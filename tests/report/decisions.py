@@ -69,6 +69,23 @@ TUNED = variant(
 )
 
 
+def around(estimate: float, share: float) -> Interval:
+    low, high = estimate * (1 - share), estimate * (1 + share)
+    return Interval(estimate=estimate, low=low, high=high, n=20, method="seconds from tokens")
+
+
+def latency(tokens_in: float) -> Latency:
+    p95, mean = tokens_in / 600, tokens_in / 900
+    return Latency(
+        p50=tokens_in / 1000,
+        p95=p95,
+        mean=mean,
+        n=20,
+        p95_interval=around(p95, 0.15),
+        mean_interval=around(mean, 0.05),
+    )
+
+
 def score(
     variant: Variant,
     split: SplitName,
@@ -104,11 +121,10 @@ def score(
         tokens_cached=tokens_in * 0.6,
         tokens_out=41.3,
         prompt_tokens=tokens_in - 19.5,
-        latency=Latency(p50=tokens_in / 1000, p95=tokens_in / 600, mean=tokens_in / 900, n=20)
-        if split == "test"
-        else None,
+        latency=latency(tokens_in) if split == "test" else None,
         agreement=interval(0.74, 0.05, 60) if split == "test" else None,
         money_per_1000=money,
+        money_interval=None if money is None else around(money, 0.1),
     )
 
 
@@ -385,6 +401,7 @@ def complete() -> Decision:
         ),
         stopped_by=None,
         test_openings=("2026-03-01T10:38:11Z confirmation of the two finalists, 200 rows",),
+        test_uses=2,
         settings={
             "name": "addresses",
             "instructions": PROMPT_SYSTEM,

@@ -1,7 +1,8 @@
 import pytest
 
-from trimtab.report import view
-from trimtab.types import Case, Spent
+from trimtab.report import values, view
+from trimtab.report.html import render_html
+from trimtab.types import Case, Interval, Latency, Spent
 
 from . import decisions
 
@@ -25,13 +26,61 @@ def test_an_absent_arm_is_not_measured_in_every_row():
 
 def test_unmeasured_parts_of_a_score_are_not_zero():
     prompt = decisions.complete().prompt.model_copy(
-        update={"latency": None, "agreement": None, "tokens_cached": None, "money_per_1000": None}
+        update={
+            "latency": None,
+            "agreement": None,
+            "tokens_cached": None,
+            "money_per_1000": None,
+            "money_interval": None,
+        }
     )
     decision = decisions.complete().model_copy(update={"prompt": prompt})
     rows = {row.label: row.prompt for row in view.arm_rows(decision)}
     for label in ("Latency, median", "Same answer when repeated", "of these, cached"):
         assert rows[label] == "not measured"
     assert rows["Cost of 1,000 calls"] == "not measured"
+
+
+def plain(text):
+    return text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_latency_and_cost_come_with_their_intervals():
+    decision = decisions.complete()
+    rows = {row.label: plain(row.prompt) for row in view.arm_rows(decision)}
+    p95, money = decision.prompt.latency.p95_interval, decision.prompt.money_interval
+    seconds = [plain(values.seconds(x)) for x in (p95.estimate, p95.low, p95.high)]
+    assert rows["Latency, 95th percentile"] == "{} [{}, {}]".format(*seconds)
+    sums = [plain(values.money(x, "")) for x in (money.low, money.high)]
+    assert rows["Cost of 1,000 calls"].endswith("[{}, {}]".format(*sums))
+    assert rows["Latency, mean"].count("[") == 1
+    assert "seconds from tokens" in view.interval_note(decision)
+
+
+def test_an_upper_bound_that_is_unknown_is_said():
+    timed = decisions.latency(600).model_copy(
+        update={"p95_interval": Interval(estimate=1.0, low=0.9, high=None, n=15, method="order")}
+    )
+    score = decisions.complete().prompt.model_copy(update={"latency": timed})
+    assert plain(view.latency(score, "p95")) == "1.00 s [0.90 s, unknown]"
+    bare = Latency(p50=1, p95=1, mean=1, n=3)
+    assert plain(view.latency(score.model_copy(update={"latency": bare}), "p95")) == "1.00 s"
+
+
+@pytest.mark.parametrize(("uses", "warned"), [(None, False), (4, False), (5, True), (40, True)])
+def test_a_test_that_was_opened_often_is_warned_of(uses, warned):
+    decision = decisions.complete().model_copy(update={"test_uses": uses})
+    assert bool(view.worn_out(decision)) == warned
+    assert (f"{uses} times" in view.worn_out(decision)) == warned
+    assert ("Worn-out test" in render_html(decision)) == warned
+
+
+def test_a_fine_tune_that_was_not_planned_says_why():
+    why = "30 rows are too few to train on; 32 are needed"
+    decision = decisions.complete().model_copy(update={"fine_tune": None, "no_tuning": why})
+    assert view.why_missing(decision, "fine-tune") == why
+    assert view.why_missing(decision, "prompt") != why
+    assert why in render_html(decision)
 
 
 def test_variants_are_ranked_by_quality_and_unmeasured_ones_come_last():

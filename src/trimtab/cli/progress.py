@@ -50,7 +50,7 @@ class ConsoleProgress:
 
     def plan(self, planned: Sequence[Spent], spent: Sequence[Spent]) -> None:
         for stage in planned:
-            self._planned[(stage.stage, stage.arm)] = stage
+            self._planned[stage.key] = stage
         for stage in spent:
             self._add(stage)
         self._bar.update(self._task, total=sum(stage.seconds for stage in planned))
@@ -69,15 +69,8 @@ class ConsoleProgress:
         )
 
     def _add(self, spent: Spent) -> None:
-        key = (spent.stage, spent.arm)
-        so_far = self._done.get(key, Spent(stage=spent.stage, arm=spent.arm))
-        self._done[key] = so_far.model_copy(
-            update={
-                "calls": so_far.calls + spent.calls,
-                "train_tokens": so_far.train_tokens + spent.train_tokens,
-                "seconds": so_far.seconds + spent.seconds,
-            }
-        )
+        done = self._done.get(spent.key)
+        self._done[spent.key] = done + spent if done else spent
 
     def _worth(self, key: tuple[str, str | None]) -> float:
         """Planned seconds of the part of a stage that is done."""

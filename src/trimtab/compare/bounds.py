@@ -132,7 +132,7 @@ def sign_flip_p(values: Array, codes: Codes, flips: int, seed: int) -> float:
     rng = np.random.default_rng(seed)
     seen = abs(totals.sum()) * (1 - 1e-12)
     extreme = 0
-    for rows in _blocks(flips, len(totals)):
+    for rows in blocks(flips, len(totals)):
         signs = rng.integers(0, 2, (rows, len(totals)), dtype=np.int8) * 2 - 1
         extreme += int((np.abs(signs @ totals) >= seen).sum())
     return (1 + extreme) / (1 + flips)
@@ -163,15 +163,16 @@ def _cluster_totals(columns: Array, codes: Codes) -> tuple[Array, Array]:
 def _resamples(groups: int, seed: int) -> Iterator[Array]:
     """Blocks of resamples: how often each of the clusters was drawn, RESAMPLES rows in all."""
     rng = np.random.default_rng(seed)
-    for rows in _blocks(RESAMPLES, groups):
+    for rows in blocks(RESAMPLES, groups):
         drawn = rng.integers(0, groups, (rows, groups))
         drawn += np.arange(rows)[:, None] * groups
         counts = np.bincount(drawn.ravel(), minlength=rows * groups)
         yield counts.reshape(rows, groups).astype(np.float64)
 
 
-def _blocks(rows: int, width: int) -> Iterator[int]:
-    """Row counts that sum to `rows`, each block within _CELLS_AT_ONCE."""
+def blocks(rows: int, width: int) -> Iterator[int]:
+    """Row counts that sum to `rows`; no block has more than some 2 million cells, if `width` is no
+    more."""
     largest = max(1, _CELLS_AT_ONCE // width)
     for _ in range(math.ceil(rows / largest)):
         yield min(largest, rows)

@@ -11,6 +11,7 @@ from trimtab.compare.bounds import (
     RESAMPLES,
     Array,
     Codes,
+    bootstrap_t_bounds,
     departing_clusters,
     mean_bounds,
     standard_errors,
@@ -64,6 +65,34 @@ def difference_interval(
     values = np.asarray(differences, dtype=np.float64)
     codes = cluster_codes(len(values), clusters)
     return _bounded_interval(values, codes, -1.0, level, seed)
+
+
+def amount_interval(
+    values: Sequence[float],
+    clusters: Sequence[str] | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Interval of the mean of amounts of any size, such as money: bootstrap-t over whole clusters.
+
+    No bounds where fewer than FEWEST_DEPARTURES clusters depart from the most common value: without
+    a largest value nothing else bounds the mean.
+    """
+    amounts = np.asarray(values, dtype=np.float64)
+    codes = cluster_codes(len(amounts), clusters)
+    method = f"bootstrap-t, {RESAMPLES:,} resamples"
+    column = amounts[:, None]
+    if not len(amounts) or departing_clusters(column, codes)[0] < FEWEST_DEPARTURES:
+        return _without_bounds(float(amounts.sum()), len(amounts), method, level)
+    low, high = bootstrap_t_bounds(column, codes, level, seed)
+    return Interval(
+        estimate=float(amounts.mean()),
+        low=float(low[0]),
+        high=float(high[0]),
+        n=len(amounts),
+        method=method,
+        level=level,
+    )
 
 
 def cluster_codes(n: int, clusters: Sequence[str] | None) -> Codes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from trimtab.errors import RunError
-from trimtab.types import Record, Scored
+from trimtab.types import Completion, Record, Scored
 
 
 def first_repeats(records: Sequence[Record]) -> dict[str, Record]:
@@ -38,6 +38,12 @@ def scored(firsts: Mapping[str, Record]) -> dict[str, Scored]:
         for example, record in firsts.items()
         if isinstance(record.outcome, Scored)
     }
+
+
+def answered(records: Sequence[Record]) -> dict[str, Completion]:
+    """The judged repeat-0 answers by example: the calls whose tokens count."""
+    firsts = first_repeats(records)
+    return {e: c for e in scored(firsts) if (c := firsts[e].completion) is not None}
 
 
 def metric_of(outcome: Scored, metric: str, example: str) -> float:

@@ -6,10 +6,8 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from trimtab.compare.intervals import mean_interval
-from trimtab.compare.records import first_repeats, metric_of, scored
+from trimtab.compare.records import answered, first_repeats, metric_of, scored
 from trimtab.errors import RunError
 from trimtab.types import (
     Completion,
@@ -57,7 +55,7 @@ def summarise(
         for name in (metric, *others)
     }
     failed = Counter(r.outcome.boundary for r in firsts.values() if isinstance(r.outcome, Failed))
-    completions = [c for e in outcomes if (c := firsts[e].completion) is not None]
+    completions = answered(records).values()
     return VariantScore(
         variant=variant.id,
         name=variant.name,
@@ -95,17 +93,6 @@ def agreement(records: Sequence[Record], seed: int = 0) -> Interval:
             answers = Counter(a for r in of_example if (a := _answer(r)) is not None)
             shares.append(sum(c * (c - 1) for c in answers.values()) / pairs)
     return mean_interval(shares, seed=seed)
-
-
-def percentiles(latencies: Sequence[float]) -> Latency:
-    """Median, 95th percentile and mean of seconds per call; the percentiles are measured values.
-
-    Raises ValueError for no latencies.
-    """
-    if not latencies:
-        raise ValueError("no timed call: latency is unknown")
-    p50, p95 = np.quantile(latencies, (0.50, 0.95), method="inverted_cdf")
-    return Latency(p50=float(p50), p95=float(p95), mean=float(np.mean(latencies)), n=len(latencies))
 
 
 def _answer(record: Record) -> str | None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
+from trimtab.compare.latency import CALLS_FOR_P95
 from trimtab.task.spec import Task
 from trimtab.types import Comparison, Finding, Forecast, Interval, Money, Status, VariantScore
+
+_MOST_ASKED = 100
+"""Times as many rows and calls beyond which nobody would measure them."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +22,8 @@ class Evidence:
     Scores and comparison are of the sealed test, one winner of each arm. `n_train` counts the
     distinct rows there are to train on, `rows_approved` of `rows_total` were approved by a named
     person. `task_changes` counts changes of instructions, output or metric that earlier runs
-    saw, the last of them on `last_changed`. `stopped_by` names a budget that ended the run early.
+    saw, the last of them on `last_changed`. `stopped_by` names a budget that ended the run early,
+    `no_tuning` the reason why no fine-tune was planned.
     """
 
     task: Task
@@ -34,8 +40,18 @@ class Evidence:
     money_missing: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     stopped_by: str | None = None
+    no_tuning: str | None = None
     task_changes: int | None = None
     last_changed: date | None = None
+
+    @property
+    def why_no_fine_tune(self) -> str:
+        """Why the fine-tune arm has no score on the test rows."""
+        if self.no_tuning is not None:
+            return f"no fine-tune was measured: {self.no_tuning}"
+        if self.stopped_by is not None:
+            return f"no fine-tune was measured: the budget was spent ({self.stopped_by})"
+        return "no fine-tune was measured"
 
     @property
     def measured_difference(self) -> Band | None:
@@ -67,52 +83,127 @@ def against(goal: float, interval: Interval) -> Status:
 
 @dataclass(frozen=True)
 class Check:
-    """One estimate against one limit of the task file."""
+    """One measured value against one limit of the task file.
+
+    Where there is an `interval`, the whole of it must keep the limit, and an undefined bound shows
+    nothing. `plain` names the value for someone who knows no statistics.
+    """
 
     name: str
+    plain: str
     value: float | None
     limit: float
     at_least: bool
+    interval: Interval | None = None
+    settle: str = ""
+    """What would tell, where the status is unknown."""
 
     @property
     def status(self) -> Status:
         if self.value is None:
             return "unknown"
-        met = self.value >= self.limit if self.at_least else self.value <= self.limit
-        return "pass" if met else "fail"
+        low: float | None = self.value
+        high: float | None = self.value
+        if self.interval is not None:
+            low, high = self.interval.low, self.interval.high
+        worst_case, best_case = (low, high) if self.at_least else (high, low)
+        if worst_case is not None and self._keeps(worst_case):
+            return "pass"
+        return "fail" if best_case is not None and not self._keeps(best_case) else "unknown"
 
     @property
     def sentence(self) -> str:
-        side = "at least" if self.at_least else "at most"
-        value = "not measured" if self.value is None else f"{self.value:.3g}"
-        return f"{self.name} {value} ({side} {self.limit:g})"
+        return f"{self.name} {self._found} ({self._asked})"
+
+    @property
+    def complaint(self) -> str:
+        """What is wrong where the status is not pass, in plain words."""
+        if self.status == "fail":
+            return f"{self.plain} is {self._found}, and {self._asked} is asked"
+        return f"{self.plain} is {self._found}, so it is not sure to be {self._asked}"
+
+    @property
+    def _asked(self) -> str:
+        return f"{'at least' if self.at_least else 'at most'} {self.limit:g}"
+
+    @property
+    def _found(self) -> str:
+        if self.value is None:
+            return "not measured"
+        if self.interval is None:
+            return f"{self.value:.3g}"
+        low, high = (
+            "unknown" if bound is None else f"{bound:.3g}"
+            for bound in (self.interval.low, self.interval.high)
+        )
+        return f"{self.value:.3g} (95%: {low} to {high})"
+
+    def _keeps(self, value: float) -> bool:
+        return value >= self.limit if self.at_least else value <= self.limit
 
 
 def goal_checks(score: VariantScore, task: Task) -> tuple[Check, ...]:
-    """`score` against the goals of quality and validity, in this order."""
+    """`score` against the goals of quality and validity, in this order, by their estimates."""
     return (
-        Check("quality", score.quality.estimate, task.goals.quality, at_least=True),
-        Check("validity", score.validity.estimate, task.goals.validity, at_least=True),
+        Check("quality", "its quality", score.quality.estimate, task.goals.quality, at_least=True),
+        Check(
+            "validity",
+            "the share of its answers in the right format",
+            score.validity.estimate,
+            task.goals.validity,
+            at_least=True,
+        ),
     )
 
 
 def constraint_checks(score: VariantScore, task: Task) -> tuple[Check, ...]:
-    """`score` against the limits of latency and money that the task sets; maybe none."""
-    p95 = score.latency.p95 if score.latency else None
-    limits = task.constraints
-    named = (
-        ("p95 latency in seconds", p95, limits.p95_latency_seconds),
-        ("money per 1,000 calls", score.money_per_1000, limits.money_per_1000_calls),
+    """`score` against the limits that the task sets; maybe none. Latency by its interval."""
+    limits, checks = task.constraints, []
+    if limits.p95_latency_seconds is not None:
+        checks.append(_latency_check(score, limits.p95_latency_seconds))
+    if limits.money_per_1000_calls is not None:
+        checks.append(
+            Check(
+                "money per 1,000 calls",
+                "the cost of 1,000 calls",
+                score.money_per_1000,
+                limits.money_per_1000_calls,
+                at_least=False,
+                settle="give the prices of both models",
+            )
+        )
+    return tuple(checks)
+
+
+def _latency_check(score: VariantScore, limit: float) -> Check:
+    name, plain = "p95 latency in seconds", "the time in seconds that 95 of 100 calls keep to"
+    if score.latency is None:
+        return Check(name, plain, None, limit, at_least=False, settle="measure latency")
+    estimate, timed = score.latency.p95, score.latency.n
+    bounds = score.latency.p95_interval or Interval(
+        estimate=estimate, low=None, high=None, n=timed, method="none"
     )
-    return tuple(
-        Check(name, value, limit, at_least=False)
-        for name, value, limit in named
-        if limit is not None
-    )
+    settle = f"{CALLS_FOR_P95} timed calls, with a larger budget.minutes (there are {timed})"
+    if bounds.low is not None and bounds.high is not None and bounds.low < limit <= bounds.high:
+        # An interval shrinks with the root of the rows and calls behind it.
+        reach = bounds.high - estimate if limit > estimate else estimate - bounds.low
+        more = (reach / (limit - estimate)) ** 2 if limit != estimate else math.inf
+        settle = (
+            f"about {more:.1f} times as many test rows and timed calls (there are {score.n} and "
+            f"{timed}), with a larger data.test and budget.minutes"
+            if more <= _MOST_ASKED
+            else "a faster model, or another limit: the measured time is too near this one"
+        )
+    return Check(name, plain, estimate, limit, at_least=False, interval=bounds, settle=settle)
+
+
+def settled_by(checks: Iterable[Check]) -> str:
+    """What would tell whether the checks hold that are unknown."""
+    return "; ".join(check.settle for check in checks if check.status == "unknown")
 
 
 def meets_everything(score: VariantScore, task: Task) -> bool:
-    """Whether every goal and constraint is met by the estimates; what is unmeasured is not met."""
+    """Whether every check passes; what is unmeasured, or not sure, does not."""
     checks = goal_checks(score, task) + constraint_checks(score, task)
     return all(check.status == "pass" for check in checks)
 

@@ -11,6 +11,7 @@ from trimtab.decide.evidence import (
     band,
     constraint_checks,
     goal_checks,
+    settled_by,
     worst,
 )
 from trimtab.decide.thresholds import CHOICE, GUIDE, THRESHOLDS
@@ -127,7 +128,9 @@ def _goal_reached(evidence: Evidence) -> Gate:
     score = evidence.fine_tune
     status: Status = "unknown"
     sentences: tuple[str, ...] = ()
+    settle = "measure a fine-tune"
     if score is not None:
+        settle = "more test rows: the interval straddles the goal"
         quality, validity = goal_checks(score, evidence.task)
         status = worst((against(quality.limit, score.quality), validity.status))
         sentences = (quality.sentence, validity.sentence)
@@ -135,11 +138,11 @@ def _goal_reached(evidence: Evidence) -> Gate:
         name="goal-reached",
         question="Does the fine-tune itself reach the goals?",
         status=status,
-        evidence="; ".join(sentences) or "no fine-tune was measured",
+        evidence="; ".join(sentences) or evidence.why_no_fine_tune,
         threshold="the interval of its quality lies above the goal, and validity is reached",
         source="task file: goals",
         basis="measured" if score else "none",
-        settle="more test rows: the interval straddles the goal" if status == "unknown" else "",
+        settle=settle if status == "unknown" else "",
     )
 
 
@@ -147,17 +150,18 @@ def _constraints(evidence: Evidence) -> Gate:
     score = evidence.fine_tune
     checks = constraint_checks(score, evidence.task) if score else ()
     status: Status = worst(check.status for check in checks) if score else "unknown"
-    nothing = "the task sets no limit" if score else "no fine-tune was measured"
+    nothing = "the task sets no limit" if score else evidence.why_no_fine_tune
+    settle = settled_by(checks) if score else "measure a fine-tune"
     return Gate(
         name="tune-meets-constraints",
         question="Does the fine-tune keep the limits of latency and money?",
         status=status,
         evidence="; ".join(check.sentence for check in checks) or nothing,
-        threshold="every limit that the task sets",
+        threshold="every limit that the task sets, of latency by the whole interval",
         source="task file: constraints",
         basis="measured" if score else "none",
         blocks=True,
-        settle="measure latency, and give the prices of both models" if status == "unknown" else "",
+        settle=settle if status == "unknown" else "",
     )
 
 

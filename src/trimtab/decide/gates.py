@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from trimtab.decide.evidence import Evidence, against, constraint_checks, goal_checks, worst
+from trimtab.decide.evidence import (
+    Evidence,
+    against,
+    constraint_checks,
+    goal_checks,
+    settled_by,
+    worst,
+)
 from trimtab.decide.gains import GAINS
 from trimtab.decide.thresholds import CHOICE, GUIDE, THRESHOLDS
 from trimtab.types import Gate, Status
@@ -23,25 +30,31 @@ def gates(evidence: Evidence) -> tuple[Gate, ...]:
 
 
 def _search_complete(evidence: Evidence) -> Gate:
-    complete = evidence.prompt_search_complete
-    cause = f" ({evidence.stopped_by})" if evidence.stopped_by else ""
+    asked = evidence.task.search.demonstrations
+    found, settle = "it ran to its end, with and without demonstrations", ""
+    if not evidence.prompt_search_complete:
+        cause = f" ({evidence.stopped_by})" if evidence.stopped_by else ""
+        found, settle = f"it was cut short{cause}", "a larger budget, so that the search ends"
+    elif not any(count <= evidence.n_train for count in asked):
+        found = "no prompt with demonstrations was tried"
+        settle = f"numbers in search.demonstrations, none above the {evidence.n_train:,} rows"
     return Gate(
         name="prompt-search-complete",
         question="Was the whole prompt search run before tuning?",
-        status="pass" if complete else "unknown",
-        evidence="it ran to its end" if complete else f"it was cut short{cause}",
-        threshold="every planned prompt measured",
+        status="unknown" if settle else "pass",
+        evidence=found,
+        threshold="every planned prompt measured, some of them with demonstrations",
         source=GUIDE,
         basis="measured",
         blocks=True,
-        settle="" if complete else "a larger budget, so that the prompt search ends",
+        settle=settle,
     )
 
 
 def _prompting_exhausted(evidence: Evidence) -> Gate:
     """Does not block: a cheaper fine-tune may replace a prompt that is good enough."""
     status: Status = "unknown"
-    sentences = ["no prompt was measured"]
+    sentences, settle = ["no prompt was measured"], "measure a prompt"
     if evidence.prompt is not None:
         quality, *others = (
             *goal_checks(evidence.prompt, evidence.task),
@@ -50,6 +63,7 @@ def _prompting_exhausted(evidence: Evidence) -> Gate:
         reached = against(quality.limit, evidence.prompt.quality)
         status = _INVERSE[worst((reached, *(check.status for check in others)))]
         sentences = [check.sentence for check in (quality, *others)]
+        settle = settled_by(others) or "more test rows"
     return Gate(
         name="prompting-exhausted",
         question="Does even the best prompt miss a goal or a constraint?",
@@ -58,9 +72,7 @@ def _prompting_exhausted(evidence: Evidence) -> Gate:
         threshold="the interval of its quality lies below the goal, or another limit is missed",
         source="task file: goals, constraints",
         basis="measured" if evidence.prompt else "none",
-        settle="more test rows, or the limits that were not measured"
-        if status == "unknown"
-        else "",
+        settle=settle if status == "unknown" else "",
     )
 
 

@@ -1,4 +1,4 @@
-"""What a call costs, and the volume at which a fine-tune pays. Formula: docs/statistics.md."""
+"""The volume at which a fine-tune pays, and how likely it does. Formula: docs/statistics.md."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab.decide.cost import cost_per_call, training_cost
 from trimtab.task.spec import ModelSpec, Task
 from trimtab.types import Comparison, Interval, Money, VariantScore
 
@@ -68,34 +69,6 @@ class _Terms:
         return self.overhead / self.saving_per_call if self.saving_per_call > 0 else None
 
 
-def cost_per_call(score: VariantScore, spec: ModelSpec) -> float | None:
-    """Money per call from measured tokens and token prices, or else from latency and a machine.
-
-    Cached input is charged in full where no cached price is given. A machine is paid by the hour
-    and busy for `utilisation` of it. None where a price or a measurement is missing.
-    """
-    if spec.prices is not None:
-        total, cached, out = score.tokens_in, score.tokens_cached, score.tokens_out
-        if total is None or cached is None or out is None:
-            return None
-        full_price = spec.prices.input
-        cached_price = full_price if spec.prices.cached_input is None else spec.prices.cached_input
-        input_cost = (total - cached) * full_price + cached * cached_price
-        return (input_cost + out * spec.prices.output) / 1e6
-    if spec.machine_per_hour is None or score.latency is None:
-        return None
-    return spec.machine_per_hour / 3600 * score.latency.mean / spec.utilisation
-
-
-def training_cost(spec: ModelSpec, seconds: float, tokens: int) -> float | None:
-    """Money for training: tokens at the training price, or else seconds of the machine."""
-    if spec.prices is not None and spec.prices.training is not None:
-        return tokens * spec.prices.training / 1e6
-    if spec.machine_per_hour is not None:
-        return seconds * spec.machine_per_hour / 3600
-    return None
-
-
 def money(
     task: Task,
     prompt: VariantScore,
@@ -105,8 +78,8 @@ def money(
 ) -> MoneyAnswer:
     """Break-even volume, saving and probability that the fine-tune pays at the task's volume.
 
-    Break-even calls a month: (F/H + R/tau + hosting) / (c_prompt - c_tune + v dq), never where
-    the denominator is not positive. The Monte-Carlo (seeded by the task) draws dq from its
+    Break-even calls a month: (F/H + R/tau + hosting + upkeep) / (c_prompt - c_tune + v dq), never
+    where the denominator is not positive. The Monte-Carlo (seeded by the task) draws dq from its
     interval, the volume from a lognormal of the stated spread, and prices within PRICE_ERROR.
     Raises ValueError for a task without a model to tune.
     """
@@ -117,7 +90,7 @@ def money(
     missing = dict.fromkeys(hint for hint, value in knowns if value is None)
     if missing:
         return MoneyAnswer(None, tuple(missing))
-    calls, prompt_cost, tune_cost, runs, retraining, months, labels, difference = (
+    calls, prompt_cost, tune_cost, runs, retraining, months, people, labels, difference = (
         value for _, value in knowns if value is not None
     )
     extra_hosting = max(0.0, spec.hosting_per_month - task.models.prompt.hosting_per_month)
@@ -126,7 +99,7 @@ def money(
         prompt=prompt_cost,
         tune=tune_cost,
         fixed=labels + runs,
-        monthly=retraining / months + extra_hosting,
+        monthly=retraining / months + extra_hosting + people,
         horizon=task.traffic.horizon_months,
         value=task.traffic.value_per_correct_answer,
         difference=difference,
@@ -189,6 +162,7 @@ def _knowns(
             "interval of retraining: set upkeep.retrain_every_months",
             task.upkeep.retrain_every_months,
         ),
+        ("people's time for upkeep: set upkeep.cost_per_month", task.upkeep.cost_per_month),
         ("price of a label: set labelling.cost_per_example", labels),
         ("difference in quality: it was not measured", difference),
     )
@@ -273,7 +247,8 @@ def _assumptions(
         f"the training runs of this decision cost {amount(runs)}, spread over the horizon",
         f"one retraining costs {amount(retraining)}, every {task.upkeep.retrain_every_months:g} "
         "months, on as many rows as now and without new labels",
-        f"retraining and additional hosting come to {amount(terms.monthly)} a month",
+        f"people's time for upkeep costs {amount(task.upkeep.cost_per_month or 0.0)} a month; with "
+        f"retraining and additional hosting it comes to {amount(terms.monthly)}",
         value,
         f"prices are right to within {PRICE_ERROR:.0%} (one standard deviation)",
     )

@@ -16,7 +16,7 @@ from trimtab.decide.wording import (
     needed,
     reasons,
     scores,
-    shortfalls,
+    warning,
     would_change,
 )
 from trimtab.tune.curve_fit import MAX_REACH
@@ -24,7 +24,8 @@ from trimtab.types import Gate, Verdict, Word, content_hash
 
 RULE = """\
 All scores are of the sealed test, the difference is fine-tune minus prompt on the same rows, and
-goals are compared with estimates. The first line that holds decides.
+goals are compared with estimates, a limit of latency with the whole interval. The first line that
+holds decides.
 
 1. inconclusive, if no comparison was measured: the best prompt is missing, or the fine-tune is
    missing although one was asked for and there are {fewest_rows} rows to train on, or their
@@ -125,7 +126,7 @@ def _unmeasured(case: _Case) -> Verdict | None:
     if prompt is None or prompt.quality.estimate is None:
         what = f"no prompt was measured on the test rows{stopped}"
     elif fine_tune is None and tunable:
-        what = f"no fine-tune was measured on the test rows{stopped}"
+        what = evidence.why_no_fine_tune
     elif any(gate.name == "failures-under-cap" and gate.status == "fail" for gate in case.gates):
         what = f"more than {THRESHOLDS.failure_cap:.0%} of the test calls failed"
         settle = "mend what made the calls fail, and run again with --fresh"
@@ -147,6 +148,8 @@ def _prompt_suffices(case: _Case) -> Verdict | None:
     )
     if case.evidence.fine_tune is not None:
         headline += ", and no fine-tune is shown to beat it by enough to pay"
+    else:
+        headline += f"; {case.evidence.why_no_fine_tune}"
     return _verdict(case, "prompt", headline)
 
 
@@ -228,8 +231,8 @@ def _prompt_anyway(case: _Case) -> Verdict:
         headline += f"; the fine-tune shows a gain, but would need {against}"
     elif evidence.fine_tune is not None:
         headline += "; no fine-tune is shown to beat it by enough to pay"
-    if missed := shortfalls(evidence.prompt, evidence.task):
-        headline += f"; the prompt falls short: {missed}"
+    else:
+        headline += f"; {evidence.why_no_fine_tune}"
     return _verdict(case, "prompt", headline)
 
 
@@ -243,9 +246,12 @@ def _verdict(case: _Case, word: Word, headline: str, first: Sequence[str] = ()) 
     prompt = evidence.prompt
     winner = evidence.fine_tune if word == "fine-tune" else prompt
     measured = winner is not None and winner.quality.estimate is not None
+    caution = ""
+    if prompt is not None and measured and word != "fine-tune":
+        caution = warning(prompt, evidence.task, word)
     return Verdict(
         word=word,
-        headline=f"{headline}.",
+        headline=f"{headline}.{caution}",
         reasons=reasons(evidence, case.gates),
         would_change=(*first, *would_change(evidence, case.gates, word)),
         gates=case.gates,

@@ -24,10 +24,21 @@ def scores(evidence: Evidence) -> str:
     return f"{' and '.join(parts)} in {evidence.task.metric}" if parts else "nothing was scored"
 
 
-def shortfalls(score: VariantScore, task: Task) -> str:
-    """The goals and constraints that `score` misses, or that were not measured; maybe empty."""
+def warning(score: VariantScore, task: Task, word: Word) -> str:
+    """What must be known before the prompt of `score` is used: what it misses or may not keep.
+
+    Whole sentences that follow the headline of `word`, each after a space; maybe empty.
+    """
+    subject = "But this prompt" if word == "prompt" else "The best prompt, to use until then,"
     checks = goal_checks(score, task) + constraint_checks(score, task)
-    return "; ".join(check.sentence for check in checks if check.status != "pass")
+    missed = [check.complaint for check in checks if check.status == "fail"]
+    unsure = [check.complaint for check in checks if check.status == "unknown"]
+    said = ""
+    if missed:
+        said += f" {subject} does not do what the task asks: {'; '.join(missed)}."
+    if unsure:
+        said += f" Not shown to be met: {'; '.join(unsure)}."
+    return said
 
 
 def needed(gate: Gate) -> str:

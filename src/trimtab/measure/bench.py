@@ -86,8 +86,8 @@ class Bench:
             for record in self.records(warm, split, examples, repeat)
         ]
 
-    def latency(self, variant: Variant, example: Example) -> float | None:
-        """Seconds that one call takes alone, never from a cache; None where it failed."""
+    def timed(self, variant: Variant, example: Example) -> Completion | None:
+        """One call made alone, with its seconds, never from a cache; None where it failed."""
         path = self.run.folder / "records" / f"{variant.id}-latency.jsonl"
         done = {record.example: record for record in read_records(path)}
         if example.id not in done:
@@ -97,8 +97,7 @@ class Bench:
             done[example.id] = self._record(variant, example, 0, answer, reused=False)
             append(path, [done[example.id]])
             self._book(answer, reused=False)
-        completion = done[example.id].completion
-        return completion.latency_s if completion else None
+        return done[example.id].completion
 
     def _requests(
         self, variant: Variant, examples: Sequence[Example], repeat: int
@@ -172,10 +171,10 @@ class Bench:
         if reused:
             return
         if isinstance(answer, Failed):
-            self.meter.book(calls=1)
+            self.meter.book(calls=answer.attempts)
             return
         self.meter.book(
-            calls=1,
+            calls=answer.attempts,
             tokens_in=answer.tokens_in,
             tokens_out=answer.tokens_out,
             money=call_price(self.spec, answer),
@@ -184,16 +183,9 @@ class Bench:
 
 def call_price(spec: ModelSpec, answer: Completion) -> float:
     """What an endpoint charges for one answer; 0 for a machine of one's own, which costs time."""
-    prices = spec.prices
-    if prices is None:
+    if spec.prices is None:
         return 0.0
-    cached_price = prices.input if prices.cached_input is None else prices.cached_input
-    fresh = answer.tokens_in - answer.tokens_cached
-    return (
-        fresh * prices.input
-        + answer.tokens_cached * cached_price
-        + answer.tokens_out * prices.output
-    ) / 1e6
+    return spec.prices.of(answer.tokens_in, answer.tokens_cached, answer.tokens_out)
 
 
 def prompt_tokens(bench: Bench, variant: Variant, examples: Sequence[Example]) -> float:

@@ -31,13 +31,13 @@ class Rates(Noun):
 
     prefill: float
     decode: float
-    train: float | None
+    train: float | None = None
 
 
 def calibrate(
-    task: Task, engine: Engine, tuner: LocalEngine | None, rows: Sequence[Example], meter: Meter
+    task: Task, engine: Engine, spec: ModelSpec, rows: Sequence[Example], meter: Meter
 ) -> Rates:
-    """Measure on up to 32 training `rows`, some ten seconds for the default model.
+    """Measure calls on up to 32 training `rows`, some ten seconds for the default model.
 
     What it uses is booked, but no budget ends it: without rates there would be no plan.
     """
@@ -45,7 +45,7 @@ def calibrate(
     requests = [render(tuned_prompt(task), row.input, None) for row in few]
 
     def generate(messages: Sequence[tuple[Message, ...]], tokens: int) -> tuple[float, int, int]:
-        return _generate(engine, task.models.prompt, messages, tokens, meter)
+        return _generate(engine, spec, messages, tokens, meter)
 
     generate(requests[:2], 2)  # the first pass pays for memory and start-up
     short_seconds, tokens_in, short_out = generate(requests, 1)
@@ -56,7 +56,6 @@ def calibrate(
     return Rates(
         prefill=max(tokens_in, 1) / max(short_seconds, 1e-6),
         decode=max(decode, 1.0),
-        train=_training_rate(task, tuner, rows[:_TRAINING_ROWS], meter) if tuner else None,
     )
 
 
@@ -88,12 +87,12 @@ def _generate(
     return seconds, tokens_in, tokens_out
 
 
-def _training_rate(task: Task, tuner: LocalEngine, rows: Sequence[Example], meter: Meter) -> float:
-    """Training tokens per second: one short epoch, whose adapter is thrown away."""
+def training_rate(task: Task, tuner: LocalEngine, rows: Sequence[Example], meter: Meter) -> float:
+    """Training tokens per second: one short epoch, whose adapter is thrown away. Booked too."""
     from trimtab.tune.lora import TrainSettings, train
     from trimtab.tune.rows import encode
 
-    encoded = encode(tuner.template, tuned_prompt(task), rows)
+    encoded = encode(tuner.template, tuned_prompt(task), rows[:_TRAINING_ROWS])
     settings = TrainSettings(
         learning_rate=1e-4,
         epochs=1,

@@ -44,7 +44,7 @@ class Meter:
         self._run = run
         self._budget = budget
         self._progress = progress
-        self._total = total(run.spent())
+        self._total = sum(run.spent(), Spent(stage="total"))
         self._stage = Spent(stage="")
         self._stage_limit: float | None = None
         self._stage_seconds = 0.0
@@ -92,6 +92,11 @@ class Meter:
         )
 
     @property
+    def seconds(self) -> float:
+        """Working time of all sittings so far."""
+        return self._total.seconds
+
+    @property
     def calls_left(self) -> int:
         """Calls that the budget still allows."""
         return max(0, self._budget.calls - self._total.calls)
@@ -107,7 +112,7 @@ class Meter:
         now = time.monotonic()
         used = used.model_copy(update={"seconds": now - self._since})
         self._since = now
-        self._total = total((self._total, used))
+        self._total += used
         self._stage_seconds += used.seconds
         self._run.spend(used)
         self._progress.advance(used)
@@ -124,16 +129,3 @@ class Meter:
         if self._stage_limit is not None and self._stage_seconds >= self._stage_limit:
             return f"{self._stage.stage}: its share of {self._stage_limit / 60:.1f} minutes"
         return None
-
-
-def total(parts: Sequence[Spent]) -> Spent:
-    """The sum of all parts, as one stage called "total"."""
-    return Spent(
-        stage="total",
-        calls=sum(part.calls for part in parts),
-        tokens_in=sum(part.tokens_in for part in parts),
-        tokens_out=sum(part.tokens_out for part in parts),
-        train_tokens=sum(part.train_tokens for part in parts),
-        seconds=sum(part.seconds for part in parts),
-        money=sum(part.money for part in parts),
-    )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from trimtab.engine.base import Engine
 from trimtab.measure.calibrate import Rates
 from trimtab.prompt.search import PromptSearch, Shape
 from trimtab.prompt.variants import tuned_prompt
 from trimtab.prompt.wording import system_text
-from trimtab.task.spec import ModelSpec, Task
+from trimtab.task.spec import Task
 from trimtab.task.split import Split
 from trimtab.types import Arm, Example, Message, Noun, Spent
 
@@ -21,7 +21,11 @@ CONFIRMATION = "sealed test"
 LATENCY = "latency"
 AGREEMENT = "agreement"
 
-TIMED_CALLS = 15
+FEWEST_TIMED, MOST_TIMED = 15, 60
+"""Timed calls of each finalist: enough to put their times down to tokens, and enough for a bound on
+their 95th percentile without that (59)."""
+TIMED_SHARE = 0.05
+"""Share of the budget that timed calls beyond the fewest may take."""
 SAMPLED_ROWS = 16
 SAMPLED_REPEATS = 3
 SMALLEST_TRAINING = 32
@@ -38,14 +42,17 @@ class Plan(Noun):
 
     models: tuple[str, ...]
     """Ids of the prompted and, where there is one, the tuned model."""
-    rates: Rates
+    rates: dict[Arm, Rates]
+    """Of the model of each arm that can run."""
     max_tokens: int
     """Limit of an answer: a little above the longest target."""
     train_sizes: tuple[int, ...]
     """Empty where no fine-tune fits; `no_tuning` says why."""
     no_tuning: str | None
     arm_seconds: float
-    """Ceiling of each arm: equal shares of what confirmation leaves of the budget."""
+    """Ceiling of each arm: half of what calibration and confirmation leave of the budget."""
+    timed_calls: int
+    """Calls of each finalist that are timed alone, one after the other."""
     stages: tuple[Spent, ...]
 
 
@@ -57,7 +64,6 @@ class Lengths(Noun):
     input: float
     target: float
     longest_target: int
-    """In the tokens of the engine that counts the most: the limit holds for all."""
     turn: float
     """Template tokens around one user and one assistant turn."""
 
@@ -66,10 +72,8 @@ class Lengths(Noun):
         return self.turn + self.input + self.target
 
 
-def measure_lengths(
-    task: Task, engine: Engine, rows: Sequence[Example], others: Sequence[Engine] = ()
-) -> Lengths:
-    """Count `engine`'s tokens on a sample of rows, and all engines' of every target."""
+def measure_lengths(task: Task, engine: Engine, rows: Sequence[Example]) -> Lengths:
+    """Count `engine`'s tokens on a sample of rows, and of every target."""
 
     def count(system: str, *turns: str) -> int:
         roles = ("user", "assistant")
@@ -85,7 +89,7 @@ def measure_lengths(
         short_system=count(tuned_prompt(task).system, "") - empty,
         input=sum(count("", row.input) - empty for row in sample) / len(sample),
         target=sum(targets) / len(targets),
-        longest_target=max(_longest_target(each, rows) for each in (engine, *others)),
+        longest_target=_longest_target(engine, rows),
         turn=count("", "", "", "") - count("", ""),
     )
 
@@ -105,21 +109,25 @@ def _longest_target(engine: Engine, rows: Sequence[Example]) -> int:
 def make_plan(
     task: Task,
     split: Split,
-    lengths: Lengths,
-    rates: Rates,
+    lengths: Mapping[Arm, Lengths],
+    rates: Mapping[Arm, Rates],
     search: PromptSearch,
     models: tuple[str, ...],
+    spent_seconds: float = 0.0,
 ) -> Plan:
-    """Work out every stage; training sizes are the largest that the arm's share allows."""
-    estimate = _Estimate(task, lengths, rates)
+    """Work out every stage; training sizes are the largest that the arm's share allows.
+
+    `lengths` and `rates` are of each arm's own model, `spent_seconds` what calibration took.
+    """
+    left = max(0.0, task.budget.minutes * 60 - spent_seconds)
+    estimate = _Estimate(task, lengths, rates, left)
     shapes = search.shapes()
     dev, test = len(split.dev), len(split.test)
     dearest = max(shapes, key=estimate.row_seconds)
-    after = estimate.confirmation(dearest, test, tuned=rates.train is not None)
-    budget = task.budget.minutes * 60
+    after = estimate.confirmation(dearest, test, tuned="fine-tune" in rates)
     # A calibration at a bad moment must not leave the arms without time.
-    reserve = min(sum(stage.seconds for stage in after), budget * _MOST_RESERVED)
-    arm_seconds = (budget - reserve) / 2
+    reserve = min(sum(stage.seconds for stage in after), left * _MOST_RESERVED)
+    arm_seconds = (left - reserve) / 2
     sizes, no_tuning = _train_sizes(task, len(split.train), dev, estimate, arm_seconds)
     stages = [estimate.calls(PROMPTS, "prompt", shapes, dev)]
     if sizes:
@@ -127,17 +135,19 @@ def make_plan(
     stages += estimate.confirmation(dearest, test, tuned=bool(sizes))
     return Plan(
         models=models,
-        rates=rates,
-        max_tokens=max_answer(lengths),
+        rates=dict(rates),
+        max_tokens=max_answer(lengths.values()),
         train_sizes=sizes,
         no_tuning=no_tuning,
         arm_seconds=arm_seconds,
+        timed_calls=int(estimate.timed_calls(dearest, test, tuned=bool(sizes))),
         stages=tuple(stages),
     )
 
 
-def max_answer(lengths: Lengths) -> int:
-    return math.ceil(lengths.longest_target * _ANSWER_SLACK) + 4
+def max_answer(lengths: Iterable[Lengths]) -> int:
+    """The limit of an answer in tokens, which leaves every model room for every target."""
+    return math.ceil(max(each.longest_target for each in lengths) * _ANSWER_SLACK) + 4
 
 
 def _train_sizes(
@@ -148,7 +158,7 @@ def _train_sizes(
     arm_seconds: float,
 ) -> tuple[tuple[int, ...], str | None]:
     """Nested sizes, and why there are none."""
-    if estimate.rates.train is None:
+    if not estimate.can_train:
         return (), "the task names no model that can be tuned here"
     if available < SMALLEST_TRAINING:
         return (), f"{available} rows are too few to train on; {SMALLEST_TRAINING} are needed"
@@ -175,38 +185,41 @@ def _geometric(top: int) -> tuple[int, ...]:
 class _Estimate:
     """Seconds, tokens and money of a stage, from lengths and rates."""
 
-    def __init__(self, task: Task, lengths: Lengths, rates: Rates) -> None:
+    def __init__(
+        self,
+        task: Task,
+        lengths: Mapping[Arm, Lengths],
+        rates: Mapping[Arm, Rates],
+        left_seconds: float,
+    ) -> None:
         self._task = task
         self._lengths = lengths
-        self.rates = rates
-        self._out = min(lengths.target * _WRONG_ANSWERS_RUN_ON, max_answer(lengths)) + 1
+        self._rates = rates
+        self._left_seconds = left_seconds
+        longest = max_answer(lengths.values())
+        self._out = {
+            arm: min(each.target * _WRONG_ANSWERS_RUN_ON, longest) + 1
+            for arm, each in lengths.items()
+        }
 
-    def row_tokens(self, shape: Shape) -> float:
-        """Prompt tokens that each call must compute for itself."""
-        lengths = self._lengths
-        return lengths.input + lengths.turn + shape.nearest * lengths.demonstration
-
-    def shared_tokens(self, shape: Shape) -> float:
-        return self._lengths.system + shape.fixed * self._lengths.demonstration
+    @property
+    def can_train(self) -> bool:
+        return "fine-tune" in self._rates
 
     def row_seconds(self, shape: Shape) -> float:
-        return self.row_tokens(shape) / self.rates.prefill + self._out / self.rates.decode
+        return self._seconds("prompt", self._row_tokens(shape))
 
     def calls(self, stage: str, arm: Arm, shapes: Sequence[Shape], rows: int) -> Spent:
         """Each shape over `rows` rows, its shared prompt computed once."""
-        seconds = sum(
-            rows * self.row_seconds(s) + self.shared_tokens(s) / self.rates.prefill for s in shapes
-        )
-        tokens_in = sum(rows * (self.row_tokens(s) + self.shared_tokens(s)) for s in shapes)
-        return self._spent(
-            stage, arm, self._task.models.prompt, rows * len(shapes), tokens_in, seconds
-        )
+        prefill = self._rates["prompt"].prefill
+        shared = [self._shared_tokens(shape) for shape in shapes]
+        seconds = sum(rows * self.row_seconds(s) for s in shapes) + sum(shared) / prefill
+        tokens_in = rows * (sum(self._row_tokens(s) for s in shapes) + sum(shared))
+        return self._spent(stage, arm, rows * len(shapes), tokens_in, seconds)
 
     def tuned_calls(self, stage: str, rows: int) -> Spent:
-        per_row = self._lengths.short_system + self._lengths.turn + self._lengths.input
-        seconds = rows * (per_row / self.rates.prefill + self._out / self.rates.decode)
-        spec = self._task.models.tune or self._task.models.prompt
-        return self._spent(stage, "fine-tune", spec, rows, rows * per_row, seconds)
+        seconds = rows * self._seconds("fine-tune", self._tuned_tokens)
+        return self._spent(stage, "fine-tune", rows, rows * self._tuned_tokens, seconds)
 
     def confirmation(self, prompt: Shape, test: int, *, tuned: bool) -> list[Spent]:
         """Sealed test, latency and agreement of the prompt of this shape and of the fine-tune."""
@@ -214,64 +227,72 @@ class _Estimate:
         stages = [self.calls(CONFIRMATION, "prompt", [prompt], test)]
         if tuned:
             stages.append(self.tuned_calls(CONFIRMATION, test))
-        stages.append(self._timed([prompt, Shape(0, 0, False)] if tuned else [prompt]))
+        stages.append(self._timed(prompt, test, tuned=tuned))
         stages.append(self.calls(AGREEMENT, "prompt", [prompt], samples))
         if tuned:
             stages.append(self.tuned_calls(AGREEMENT, samples))
         return stages
 
-    def _timed(self, shapes: Sequence[Shape]) -> Spent:
-        """Calls one at a time. Alone, a token takes some eight times its share of a batch: the
-        weights are read for one row instead of many."""
-        row_seconds = [
-            self.row_tokens(shape) / self.rates.prefill + 8 * self._out / self.rates.decode
-            for shape in shapes
-        ]
-        tokens = sum(self.row_tokens(shape) + self.shared_tokens(shape) for shape in shapes)
-        return self._spent(
-            LATENCY,
-            None,
-            self._task.models.prompt,
-            TIMED_CALLS * len(shapes),
-            TIMED_CALLS * tokens,
-            TIMED_CALLS * sum(row_seconds),
-        )
+    def timed_calls(self, prompt: Shape, test: int, *, tuned: bool) -> float:
+        """How many calls of each finalist can be timed. Not rounded, so that the time reserved for
+        them grows with the budget without a jump, and more budget leaves the arms no less."""
+        affordable = TIMED_SHARE * self._left_seconds / self._turn_seconds(prompt, tuned=tuned)
+        return min(max(affordable, FEWEST_TIMED), MOST_TIMED, test)
 
     def training(self, sizes: Sequence[int], dev: int) -> Spent:
         """The rate sweep on the smallest size, then every size, with dev after each epoch."""
-        search = self._task.search
-        rows = sum(sizes) + sizes[0] * (len(search.learning_rates) - 1)
-        lengths = self._lengths
-        row = lengths.short_system + lengths.turn + lengths.input + lengths.target
-        tokens = rows * search.epochs * row
-        assert self.rates.train is not None
+        search, lengths, rates = self._task.search, self._lengths["fine-tune"], self._rates
+        assert rates["fine-tune"].train is not None
+        swept = len(search.learning_rates) - 1
+        row = self._tuned_tokens + lengths.target
+        tokens = (sum(sizes) + sizes[0] * swept) * search.epochs * row
         checks = self.tuned_calls(TRAINING, dev * search.epochs * len(sizes))
-        losses = (
-            dev
-            * row
-            / self.rates.prefill
-            * search.epochs
-            * (len(sizes) + len(search.learning_rates) - 1)
-        )
-        return checks.model_copy(
-            update={
-                "train_tokens": round(tokens),
-                "seconds": checks.seconds + tokens / self.rates.train + losses,
-            }
-        )
+        losses = dev * row / rates["fine-tune"].prefill * search.epochs * (len(sizes) + swept)
+        seconds = tokens / rates["fine-tune"].train + losses
+        return checks + Spent(stage=TRAINING, train_tokens=round(tokens), seconds=seconds)
 
-    def _spent(
-        self,
-        stage: str,
-        arm: Arm | None,
-        spec: ModelSpec,
-        calls: int,
-        tokens_in: float,
-        seconds: float,
-    ) -> Spent:
-        tokens_out = calls * self._out
-        prices = spec.prices
-        money = (tokens_in * prices.input + tokens_out * prices.output) / 1e6 if prices else 0.0
+    def _timed(self, prompt: Shape, test: int, *, tuned: bool) -> Spent:
+        calls = self.timed_calls(prompt, test, tuned=tuned)
+        tokens = self._row_tokens(prompt) + self._shared_tokens(prompt)
+        timed = self._spent(LATENCY, "prompt", int(calls), int(calls) * tokens, 0.0)
+        if tuned:
+            timed += self._spent(
+                LATENCY, "fine-tune", int(calls), int(calls) * self._tuned_tokens, 0.0
+            )
+        seconds = calls * self._turn_seconds(prompt, tuned=tuned)
+        return timed.model_copy(update={"arm": None, "seconds": seconds})
+
+    def _turn_seconds(self, prompt: Shape, *, tuned: bool) -> float:
+        """One call of each finalist alone."""
+        seconds = self._seconds("prompt", self._row_tokens(prompt), alone=True)
+        if tuned:
+            seconds += self._seconds("fine-tune", self._tuned_tokens, alone=True)
+        return seconds
+
+    def _seconds(self, arm: Arm, tokens: float, *, alone: bool = False) -> float:
+        """A call that reads `tokens` anew, in a batch or alone. Alone, a written token takes some
+        eight times its share of a batch: the weights are read for one row instead of many."""
+        rates = self._rates[arm]
+        return tokens / rates.prefill + (8 if alone else 1) * self._out[arm] / rates.decode
+
+    def _row_tokens(self, shape: Shape) -> float:
+        """Prompt tokens that each call must compute for itself."""
+        lengths = self._lengths["prompt"]
+        return lengths.input + lengths.turn + shape.nearest * lengths.demonstration
+
+    def _shared_tokens(self, shape: Shape) -> float:
+        lengths = self._lengths["prompt"]
+        return lengths.system + shape.fixed * lengths.demonstration
+
+    @property
+    def _tuned_tokens(self) -> float:
+        lengths = self._lengths["fine-tune"]
+        return lengths.short_system + lengths.turn + lengths.input
+
+    def _spent(self, stage: str, arm: Arm, calls: int, tokens_in: float, seconds: float) -> Spent:
+        models = self._task.models
+        prices = (models.prompt if arm == "prompt" else models.tune or models.prompt).prices
+        tokens_out = calls * self._out[arm]
         return Spent(
             stage=stage,
             arm=arm,
@@ -279,5 +300,5 @@ class _Estimate:
             tokens_in=round(tokens_in),
             tokens_out=round(tokens_out),
             seconds=seconds,
-            money=money,
+            money=prices.of(tokens_in, 0.0, tokens_out) if prices else 0.0,
         )

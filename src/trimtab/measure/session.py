@@ -17,9 +17,16 @@ from trimtab.engine.cache import RequestCache, default_cache_path
 from trimtab.engine.registry import make_engine
 from trimtab.errors import RunError, TaskError
 from trimtab.measure.bench import Bench
-from trimtab.measure.calibrate import calibrate
+from trimtab.measure.calibrate import Rates, calibrate, training_rate
 from trimtab.measure.meter import Meter, Progress
-from trimtab.measure.plan import CALIBRATION, Plan, make_plan, max_answer, measure_lengths
+from trimtab.measure.plan import (
+    CALIBRATION,
+    Lengths,
+    Plan,
+    make_plan,
+    max_answer,
+    measure_lengths,
+)
 from trimtab.prompt.nearest import NearestPool
 from trimtab.prompt.search import PromptSearch
 from trimtab.score.registry import scorer_for
@@ -92,7 +99,9 @@ def environment(session: Session) -> dict[str, JsonValue]:
         "processors": os.cpu_count(),
         "packages": packages,
         "models": list(session.plan.models),
-        "rates_tokens_per_second": session.plan.rates.model_dump(),
+        "rates_tokens_per_second": {
+            arm: rates.model_dump() for arm, rates in session.plan.rates.items()
+        },
     }
 
 
@@ -130,11 +139,19 @@ def _plan(
             )
         return plan, PromptSearch(task, engine.model_id, plan.max_tokens, split.train)
     progress.note("calibrating on this machine")
-    others = () if tuner is None or tuner is engine else (tuner,)
-    lengths = measure_lengths(task, engine, [*split.train, *split.dev], others)
-    search = PromptSearch(task, engine.model_id, max_answer(lengths), split.train)
+    rows = [*split.train, *split.dev]
+    lengths: dict[Arm, Lengths] = {"prompt": measure_lengths(task, engine, rows)}
+    rates: dict[Arm, Rates] = {}
     with meter.stage(CALIBRATION):
-        rates = calibrate(task, engine, tuner, split.train, meter)
-    plan = make_plan(task, split, lengths, rates, search, models)
+        rates["prompt"] = calibrate(task, engine, task.models.prompt, split.train, meter)
+        if tuner is not None and task.models.tune is not None:
+            lengths["fine-tune"], calls = lengths["prompt"], rates["prompt"]
+            if tuner is not engine:
+                lengths["fine-tune"] = measure_lengths(task, tuner, rows)
+                calls = calibrate(task, tuner, task.models.tune, split.train, meter)
+            trained = training_rate(task, tuner, split.train, meter)
+            rates["fine-tune"] = calls.model_copy(update={"train": trained})
+    search = PromptSearch(task, engine.model_id, max_answer(lengths.values()), split.train)
+    plan = make_plan(task, split, lengths, rates, search, models, meter.seconds)
     write_atomic(run.plan_path, plan.model_dump_json(indent=2) + "\n")
     return plan, search

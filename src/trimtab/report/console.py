@@ -17,7 +17,7 @@ from rich.text import Text
 
 from trimtab.report import values, view
 from trimtab.task.spec import Budget
-from trimtab.types import Decision, Gate, Money, Spent, Status
+from trimtab.types import Decision, Gate, Spent, Status
 
 STATUS: dict[Status, tuple[str, str]] = {
     "pass": ("✓ pass", "green"),
@@ -36,7 +36,9 @@ def show_decision(decision: Decision, console: Console, report: Path) -> None:
         console.print(_arms(decision))
     if decision.verdict.gates:
         console.print(_gates(decision.verdict.gates))
-    console.print(_text(_money(decision.money)))
+    console.print(_text(_money(decision)))
+    if warning := view.worn_out(decision):
+        console.print(_text(warning, "bold"))
     console.print(_text(f"Report: {report}"), soft_wrap=True)
 
 
@@ -56,7 +58,7 @@ def show_plan(planned: Sequence[Spent], budget: Budget, currency: str, console: 
     for stage in planned:
         table.add_row(*_plan_row(stage))
     table.add_section()
-    total = view.total(planned)
+    total = sum(planned, Spent(stage="Total"))
     table.add_row(*_plan_row(total), style="bold")
     table.add_row(
         "Hard limit",
@@ -116,11 +118,17 @@ def _gates(gates: Sequence[Gate]) -> Table:
     return table
 
 
-def _money(money: Money | None) -> str:
+def _money(decision: Decision) -> str:
+    money = decision.money
     if money is None:
         return "Money: unknown; it needs the cost per call of both arms, and the calls a month."
-    prompt = values.money(1000 * money.prompt_per_call, money.currency)
-    tune = values.money(1000 * money.tune_per_call, money.currency)
+    prompt, tune = (
+        f"{values.money(1000 * per_call, money.currency)} {view.cost_range(score)}".rstrip()
+        for per_call, score in (
+            (money.prompt_per_call, decision.prompt),
+            (money.tune_per_call, decision.fine_tune),
+        )
+    )
     even = (
         "the fine-tune never pays at these costs"
         if money.break_even_calls is None

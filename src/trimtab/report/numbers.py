@@ -60,7 +60,8 @@ def _difference(comparison: Comparison | None) -> Line:
 def _costs(decision: Decision) -> tuple[Line, ...]:
     unit = view.currency(decision)
     return tuple(
-        Line(values.money(score.money_per_1000, unit), score.arm) for score in _scores(decision)
+        Line(values.money(score.money_per_1000, unit), _with_arm(view.cost_range(score), score))
+        for score in _scores(decision)
     ) or (Line(values.UNMEASURED),)
 
 
@@ -68,13 +69,16 @@ def _latencies(decision: Decision) -> tuple[Line, ...]:
     lines = []
     for score in _scores(decision):
         timed = score.latency
-        told = (
-            values.UNMEASURED
-            if timed is None
-            else f"{values.seconds(timed.p50)} / {values.seconds(timed.p95)}"
-        )
-        lines.append(Line(told, score.arm))
+        told, bounds = values.UNMEASURED, ""
+        if timed is not None:
+            told = f"{values.seconds(timed.p50)} / {values.seconds(timed.p95)}"
+            bounds = values.range_of(timed.p95_interval, values.seconds)
+        lines.append(Line(told, _with_arm(bounds, score)))
     return tuple(lines) or (Line(values.UNMEASURED),)
+
+
+def _with_arm(bounds: str, score: VariantScore) -> str:
+    return f"{bounds} {score.arm}".strip()
 
 
 def _break_even(money: Money | None) -> tuple[Line, ...]:

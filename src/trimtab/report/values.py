@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Callable
 from typing import TypeGuard
 
 from trimtab.types import Interval
@@ -53,6 +54,14 @@ def bounds(value: Interval, *, signed: bool = False) -> str:
         return "(interval undefined)"
     form = difference if signed else score
     return f"[{form(value.low)},{SPACE}{form(value.high)}]"
+
+
+def range_of(value: Interval | None, form: Callable[[float], str]) -> str:
+    """`[4.90 s, 6.02 s]`; `[4.90 s, unknown]` where a bound is; empty where none is known."""
+    if value is None or not (_finite(value.low) or _finite(value.high)):
+        return ""
+    low, high = (form(b) if _finite(b) else "unknown" for b in (value.low, value.high))
+    return f"[{low},{SPACE}{high}]"
 
 
 def percent(value: float | None) -> str:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from trimtab.report import values
 from trimtab.task.spec import Budget
 from trimtab.types import Arm, Case, Decision, Finding, Spent, Variant, VariantScore, Word
 
+MANY_TEST_USES = 5
+"""Openings from which the report warns. Trimtab's convention: how fast a test wears out depends on
+how much is changed in answer to it (Blum & Hardt 2015, The Ladder, ICML)."""
 ARM_NAMES: dict[Arm, str] = {"prompt": "Best prompt", "fine-tune": "Fine-tune"}
 VERDICT_NAMES: dict[Word, str] = {
     "prompt": "Prompt",
@@ -73,6 +77,8 @@ def currency(decision: Decision) -> str:
 
 def why_missing(decision: Decision, arm: Arm) -> str:
     """Why an arm has no test score, as far as the decision itself says."""
+    if arm == "fine-tune" and decision.no_tuning is not None:
+        return decision.no_tuning
     if decision.stopped_by is not None:
         return f"the budget was spent first ({decision.stopped_by})"
     if not any(variant.arm == arm for variant in decision.variants):
@@ -105,22 +111,57 @@ def arm_rows(decision: Decision) -> list[ArmRow]:
         _row(decision, "Tokens in", lambda s: values.tokens(s.tokens_in)),
         _row(decision, "of these, cached", lambda s: values.tokens(s.tokens_cached)),
         _row(decision, "Tokens out", lambda s: values.tokens(s.tokens_out)),
-        _row(decision, "Latency, median", lambda s: _latency(s, "p50")),
+        _row(decision, "Latency, median", lambda s: latency(s, "p50")),
+        _row(decision, "Latency, mean", lambda s: latency(s, "mean")),
         _row(
             decision,
             "Latency, 95th percentile",
-            lambda s: _latency(s, "p95"),
+            lambda s: latency(s, "p95"),
             _goal("≤", goal("p95_latency_seconds"), values.seconds),
         ),
         _row(
             decision,
             "Cost of 1,000 calls",
-            lambda s: values.money(s.money_per_1000, unit),
+            lambda s: cost(s, unit),
             _goal("≤", goal("money_per_1000_calls"), lambda m: values.money(m, unit)),
         ),
         _row(decision, "Failed calls", lambda s: f"{s.failures:,} of {s.n:,}"),
     ]
     return rows
+
+
+def latency(score: VariantScore, which: Literal["p50", "mean", "p95"]) -> str:
+    """Seconds of a call, with their interval where there is one (the median has none)."""
+    timed = score.latency
+    if timed is None:
+        return values.UNMEASURED
+    interval = {"p50": None, "mean": timed.mean_interval, "p95": timed.p95_interval}[which]
+    estimate = values.seconds({"p50": timed.p50, "mean": timed.mean, "p95": timed.p95}[which])
+    return f"{estimate} {values.range_of(interval, values.seconds)}".rstrip()
+
+
+def cost(score: VariantScore, unit: str) -> str:
+    """Money for 1,000 calls, with its interval."""
+    return f"{values.money(score.money_per_1000, unit)} {cost_range(score)}".rstrip()
+
+
+def cost_range(score: VariantScore | None) -> str:
+    """The interval of the money for 1,000 calls; empty where there is none."""
+    interval = score.money_interval if score is not None else None
+    return values.range_of(interval, lambda bound: values.money(bound, ""))
+
+
+def worn_out(decision: Decision) -> str:
+    """A warning where the same test rows were opened often; else empty."""
+    uses = decision.test_uses
+    if uses is None or uses < MANY_TEST_USES:
+        return ""
+    return (
+        f"Runs of this task have opened these same test rows {uses} times. Every look at them "
+        "guides what is tried next, so their scores flatter by now: decide the next time on new "
+        f"rows. (The warning begins at {MANY_TEST_USES} openings, by convention: no exact number "
+        "is known.)"
+    )
 
 
 def ranked(decision: Decision) -> list[Ranked]:
@@ -144,7 +185,7 @@ def unjudged(decision: Decision) -> int:
 
 def uses(planned: Sequence[Spent], spent: Sequence[Spent]) -> list[Use]:
     """Plan and use side by side, one row for each stage and arm, in order of appearance."""
-    plan, used = _by_stage(planned), _by_stage(spent)
+    plan, used = Spent.by_stage(planned), Spent.by_stage(spent)
     return [
         Use(stage, arm, plan.get((stage, arm)), used.get((stage, arm)))
         for stage, arm in dict.fromkeys((*plan, *used))
@@ -168,26 +209,12 @@ def with_totals(rows: Sequence[Use]) -> list[Use]:
                 Use(
                     name,
                     arm,
-                    total(planned, name, arm) if planned else None,
-                    total(spent, name, arm) if spent else None,
+                    sum(planned, Spent(stage=name, arm=arm)) if planned else None,
+                    sum(spent, Spent(stage=name, arm=arm)) if spent else None,
                     is_total=True,
                 )
             )
     return [*rows, *totals]
-
-
-def total(stages: Sequence[Spent], name: str = "Total", arm: Arm | None = None) -> Spent:
-    """The sum of `stages` under a new name."""
-    return Spent(
-        stage=name,
-        arm=arm,
-        calls=sum(s.calls for s in stages),
-        tokens_in=sum(s.tokens_in for s in stages),
-        tokens_out=sum(s.tokens_out for s in stages),
-        train_tokens=sum(s.train_tokens for s in stages),
-        seconds=sum(s.seconds for s in stages),
-        money=sum(s.money for s in stages),
-    )
 
 
 def budget(decision: Decision) -> Budget | None:
@@ -215,12 +242,14 @@ def winner(decision: Decision) -> Variant | None:
 
 
 def interval_note(decision: Decision) -> str:
-    """How the intervals of the finalists' scores were made; empty where there are none."""
+    """How the intervals of the finalists' figures were made; empty where there are none."""
     methods: dict[str, None] = {}
     for arm in (decision.prompt, decision.fine_tune):
         if arm is not None:
-            for it in (arm.quality, *arm.metrics.values(), arm.validity):
-                methods[f"{100 * it.level:.0f}{values.SPACE}% {it.method}"] = None
+            timed = (arm.latency.p95_interval, arm.latency.mean_interval) if arm.latency else ()
+            for it in (arm.quality, *arm.metrics.values(), arm.validity, *timed):
+                if it is not None:
+                    methods[f"{100 * it.level:.0f}{values.SPACE}% {it.method}"] = None
     return "; ".join(methods)
 
 
@@ -247,12 +276,6 @@ def _goal(relation: str, value: float | None, form: Callable[[float | None], str
     return "" if value is None else f"{relation}{values.SPACE}{form(value)}"
 
 
-def _latency(score: VariantScore, which: str) -> str:
-    if score.latency is None:
-        return values.UNMEASURED
-    return values.seconds(getattr(score.latency, which))
-
-
 def _by_quality(score: VariantScore) -> tuple[bool, float, str]:
     estimate = score.quality.estimate
     return (estimate is None, 0.0 if estimate is None else -estimate, score.name)
@@ -263,12 +286,3 @@ def _gap(case: Case, arm: Arm) -> float:
         return 0.0
     gap = case.tune_score - case.prompt_score
     return gap if arm == "fine-tune" else -gap
-
-
-def _by_stage(stages: Sequence[Spent]) -> dict[tuple[str, Arm | None], Spent]:
-    summed: dict[tuple[str, Arm | None], Spent] = {}
-    for stage in stages:
-        key = (stage.stage, stage.arm)
-        before = (summed[key],) if key in summed else ()
-        summed[key] = total((*before, stage), *key)
-    return summed

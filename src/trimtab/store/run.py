@@ -34,6 +34,8 @@ from trimtab.types import Noun, Spent, SplitName, content_hash
 
 FORMAT_VERSION: Final = 1
 
+TEST_OPENINGS: Final = "test_openings.jsonl"
+
 _STAMP = "%Y%m%dT%H%M%SZ"
 _NAME = re.compile(r"(\d{8}T\d{6}Z)-[0-9a-f]{8}")
 _SETTINGS_NAMED = 5
@@ -79,7 +81,7 @@ class Run:
 
     @property
     def test_openings_path(self) -> Path:
-        return self.folder / "test_openings.jsonl"
+        return self.folder / TEST_OPENINGS
 
     @property
     def adapters_path(self) -> Path:
@@ -104,11 +106,8 @@ class Run:
 
     def spent(self) -> tuple[Spent, ...]:
         """What was used so far, in this and all earlier sittings: one sum per stage and arm."""
-        sums: dict[tuple[str, str | None], Spent] = {}
-        for new in files.read_nouns(self.folder / "spent.jsonl", Spent):
-            key = (new.stage, new.arm)
-            sums[key] = _sum(sums[key], new) if key in sums else new
-        return tuple(sums.values())
+        parts = files.read_nouns(self.folder / "spent.jsonl", Spent)
+        return tuple(Spent.by_stage(parts).values())
 
     def close(self) -> None:
         """Let other processes write to this run."""
@@ -282,16 +281,3 @@ def changed_settings(old: JsonValue, new: JsonValue, path: str = "") -> list[str
         else:
             changes.append(f"{path}.{key}" if path else key)
     return changes
-
-
-def _sum(a: Spent, b: Spent) -> Spent:
-    return Spent(
-        stage=a.stage,
-        arm=a.arm,
-        calls=a.calls + b.calls,
-        tokens_in=a.tokens_in + b.tokens_in,
-        tokens_out=a.tokens_out + b.tokens_out,
-        train_tokens=a.train_tokens + b.train_tokens,
-        seconds=a.seconds + b.seconds,
-        money=a.money + b.money,
-    )
