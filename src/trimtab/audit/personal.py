@@ -175,4 +175,4 @@ _PATTERNS = tuple(
         ),
     )
 )
-"""The stronger the check, the earlier: what an IBAN holds is no card, and a card no phone number."""
+"""The stronger the check, the earlier: the digits of a card are no phone number."""

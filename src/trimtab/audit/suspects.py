@@ -169,8 +169,7 @@ def _skilled(likely: Floats, given: NDArray[np.intp]) -> bool:
     """Whether the likeliest label is right more often than the commonest one, beyond chance."""
     commonest = float(np.bincount(given).max() / len(given))
     right = float((likely.argmax(axis=1) == given).mean())
-    error = math.sqrt(commonest * (1 - commonest) / len(given))
-    return right > commonest + 2 * error
+    return right > commonest + 2 * math.sqrt(commonest * (1 - commonest) / len(given))
 
 
 def confident(likely: Floats, given: NDArray[np.intp]) -> list[tuple[int, int]]:
