@@ -111,6 +111,15 @@ def test_swapped_fields_foreign_values_and_left_over_words():
     assert found.count <= 6
 
 
+def test_a_word_that_two_values_hold_is_not_taken_from_the_longer_one():
+    pairs = addresses()
+    number, rest = pairs[0][0].split(" ", 1)
+    text = f"{number} {rest} plaza {number} Oak St Boise"
+    pairs[0] = (text, pairs[0][1] | {"street": f"{number} {rest} plaza", "city": "Boise"})
+    rows = as_rows(pairs)
+    assert not any("not in the input" in flag.why for flag in suspects(rows, ADDRESS).flags)
+
+
 def test_a_field_of_few_values_is_judged_as_labels_are():
     pairs = addresses(300)
     pairs = [

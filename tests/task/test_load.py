@@ -110,7 +110,11 @@ def test_settings_of_another_kind_of_output_are_refused(write):
 @pytest.mark.parametrize("number", [".inf", "-.inf", ".nan", "inf", "nan", "1e999"])
 @pytest.mark.parametrize(
     "key",
-    ["traffic: {calls_per_month: X}", "budget: {minutes: X}", "search: {learning_rates: [0.1, X]}"],
+    [
+        "upkeep: {retrain_every_months: X}",
+        "budget: {minutes: X}",
+        "search: {learning_rates: [0.1, X]}",
+    ],
 )
 def test_numbers_must_be_finite(write, key, number):
     text = GOOD + key.replace("X", number) + "\n"

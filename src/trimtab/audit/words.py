@@ -81,10 +81,13 @@ def _read(row: Example, contract: OutputContract) -> _Read:
     folded = [word.casefold() for word in words]
     foreign: list[tuple[str, str]] = []
     copied: list[str] = []
-    for (path, value), _ in leaves(parse(contract, row.target)).items():
+    values: list[tuple[list[str], str, str]] = []
+    for path, value in leaves(parse(contract, row.target)):
         name = ".".join("[]" if part is None else part for part in path)
         text = str(value[1]) if isinstance(value, tuple) and len(value) > 1 else str(value)
-        wanted = [word.casefold() for word in _WORD.findall(text)]
+        values.append(([word.casefold() for word in _WORD.findall(text)], name, text))
+    # The longest first: of two places for a word, the one inside of a longer value is taken.
+    for wanted, name, text in sorted(values, key=lambda value: -len(value[0])):
         places = _places(folded, wanted, fields)
         if places is None and len(row.input) >= READ_CHARACTERS:
             continue  # it may stand in what was not read
