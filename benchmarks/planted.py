@@ -130,7 +130,8 @@ def near_copies(draw: random.Random) -> dict[str, float]:
     """Slightly changed copies of test rows go to train: recall of the leak check, and by edit."""
     rows, contract = example_rows("addresses")
     clean = subject(rows, contract)
-    places, taken = [], {}
+    places: list[int] = []
+    taken: dict[int, int] = {}
     for cluster in clean.clusters:
         places.append(taken.setdefault(cluster, draw.choices((TRAIN, DEV, TEST), (7, 1, 2))[0]))
     originals = [i for i, place in enumerate(places) if place == TEST and len(rows[i].input) >= 20]

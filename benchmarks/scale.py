@@ -23,6 +23,10 @@ import time
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trimtab.types import Decision
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 PARTS = ("audit", "split", "report")
@@ -103,7 +107,7 @@ def measure(part: str, folder: Path) -> dict[str, float | str]:
     return figures
 
 
-def decision_with(findings: list[dict[str, object]], rows: int) -> object:
+def decision_with(findings: list[dict[str, object]], rows: int) -> Decision:
     from trimtab.types import Decision, Finding, Verdict
 
     return Decision(

@@ -14,10 +14,13 @@ from scipy import sparse
 
 from trimtab.audit.subject import Subject, Table, finding, flag
 from trimtab.task.near import DisjointSets, bucket_pairs
-from trimtab.task.tfidf import READ_CHARACTERS, TfIdf
+from trimtab.task.tfidf import TfIdf
 from trimtab.types import Finding
 
 SAMPLE = 10_000
+READ_CHARACTERS = 500
+"""How much of a text is compared; longer ones of a kind begin alike, or are found as near."""
+
 ALIKE = 0.8
 """Cosine similarity from which on two rows count as saying the same. At 0.8 nearly every wrong
 letter in an address is found; at 0.9 it is often too much of a change."""

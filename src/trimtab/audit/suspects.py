@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 
 from trimtab.audit.learn import Floats, kernel, out_of_fold, probabilities, vectors
 from trimtab.audit.subject import Subject, Suspect, Table, finding, flag, unmeasured
-from trimtab.audit.words import suspected_words
+from trimtab.audit.words import READ_CHARACTERS, suspected_words
 from trimtab.task.contract import parse
-from trimtab.task.tfidf import READ_CHARACTERS
 from trimtab.types import Example, Finding
 
 JUDGED, PART = 6_000, 3_000

@@ -20,7 +20,6 @@ from trimtab.audit.subject import Suspect
 from trimtab.score.fields import leaves
 from trimtab.task.codes import digest
 from trimtab.task.contract import parse
-from trimtab.task.tfidf import READ_CHARACTERS
 from trimtab.types import Example, OutputContract
 
 USUAL = 0.95
@@ -33,6 +32,9 @@ UNLIKELY = 0.05
 """A word is suspected in a field that has less than this probability, where another is likely."""
 
 LIKELY = 0.8
+
+READ_CHARACTERS = 2_000
+"""How much of an input is looked at; what a value may have copied from the rest is not judged."""
 
 NOWHERE = "no field"
 _COLUMNS = 2**18
