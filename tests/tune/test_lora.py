@@ -160,8 +160,11 @@ def test_one_row_at_a_time_is_the_whole_batch(tiny_engine, tmp_path, pass_tokens
     (whole,) = train(tiny_engine, rows, DEV, settings, tmp_path / "whole", ignore)
     (summed,) = train(tiny_engine, rows, DEV, parts, tmp_path / "parts", ignore)
     assert summed.train_loss == pytest.approx(whole.train_loss, rel=1e-5)
-    for name, value in adapter(whole).items():
-        assert torch.allclose(adapter(summed)[name], value, atol=1e-4), name
+    # Adam divides a gradient by its own size, so one that is nearly zero moves its weight by
+    # rounding alone: single weights may differ, the adapter as a whole may not.
+    expected = torch.cat([value.flatten() for value in adapter(whole).values()])
+    found = torch.cat([value.flatten() for value in adapter(summed).values()])
+    assert (found - expected).norm() < 1e-3 * expected.norm()
 
 
 def test_training_is_that_of_a_plain_loop(tiny_model, tiny_engine, tmp_path) -> None:
