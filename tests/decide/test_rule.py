@@ -56,7 +56,7 @@ BRANCHES = {
     ),
     "prompt meets, gain pays": (
         evidence(**PROMPT_MEETS, fine_tune=score("fine-tune", 0.96), comparison=comparison(0.06)),
-        "fine-tune",
+        "prompt",
     ),
     "prompt alone is enough": (
         evidence(

@@ -30,8 +30,8 @@ holds decides.
 1. inconclusive, if no comparison was measured: the best prompt is missing, or the fine-tune is
    missing although one was asked for and there are {fewest_rows} rows to train on, or their
    difference has no interval, or more than {failure_cap:.0%} of either's calls failed.
-2. prompt, if the best prompt meets every goal and constraint, unless the fine-tune shows a gain and
-   pays at the stated volume with a probability of {probability_of_paying:.0%}.
+2. prompt, if the best prompt meets every goal and constraint: it is not exhausted on the team's own
+   criteria, whatever a fine-tune would add.
 3. fine-tune, if it shows a gain and every blocking gate passes. A gain is shown if the interval of
    the difference lies above 0 and its estimate is at least the smallest difference that matters;
    or if the interval lies above minus that difference and cost, latency (each by more than
@@ -141,15 +141,15 @@ def _prompt_suffices(case: _Case) -> Verdict | None:
     assert prompt is not None
     if not meets_everything(prompt, case.evidence.task):
         return None
-    if case.gain_shown and case.passes("volume-pays"):
-        return None
     headline = (
         f"Keep prompting: {scores(case.evidence)}; the prompt meets every goal and constraint"
     )
-    if case.evidence.fine_tune is not None:
-        headline += ", and no fine-tune is shown to beat it by enough to pay"
-    else:
+    if case.evidence.fine_tune is None:
         headline += f"; {case.evidence.why_no_fine_tune}"
+    elif case.gain_shown and case.passes("volume-pays"):
+        headline += "; a fine-tune would gain and pay, but none of them asks for it"
+    else:
+        headline += ", and no fine-tune is shown to beat it by enough to pay"
     return _verdict(case, "prompt", headline)
 
 

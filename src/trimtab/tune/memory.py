@@ -14,7 +14,7 @@ _CLEAR = Path("/proc/self/clear_refs")
 
 
 def reset_peak(device: torch.device) -> None:
-    """Begin a new measurement. Where the system has no way to, the old peak stays."""
+    """Begin a new measurement. A system that cannot, or ignores the wish, keeps the old peak."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif _CLEAR.exists():
