@@ -43,7 +43,7 @@ search: {demonstrations: [4], learning_rates: [0.001, 0.003], train_sizes: [24, 
 budget: {minutes: 60}
 seed: 7
 """
-TIMED = {"latency", "money_per_1000", "seconds", "peak_memory"}
+TIMED = {"latency", "money_per_1000", "money_interval", "seconds", "peak_memory"}
 """What is timed or weighed differs from run to run; all else must not."""
 
 
@@ -147,10 +147,21 @@ def twice(folder: Path) -> tuple[int, int, int, int]:
     )
 
 
+def differing(expected: object, found: object, name: str = "") -> list[str]:
+    """Dotted names of the values that differ."""
+    if isinstance(expected, dict) and isinstance(found, dict) and expected.keys() == found.keys():
+        return [
+            each
+            for key in expected
+            for each in differing(expected[key], found[key], f"{name}.{key}")
+        ]
+    return [name[1:]] if expected != found else []
+
+
 def report(calm: Path, killed: dict[Path, list[float]], calm_seconds: float) -> None:
     expected = outcome(calm)
     found = [outcome(folder) for folder in killed]
-    different = sorted({key for each in found for key in expected if expected[key] != each[key]})
+    different = sorted({key for each in found for key in differing(expected, each)})
     counts = [twice(folder) for folder in killed]
     calls, calls_twice, epochs, epochs_twice = (sum(column) for column in zip(*counts, strict=True))
     print(

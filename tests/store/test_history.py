@@ -1,12 +1,15 @@
 """What the runs of a task folder say together."""
 
 import json
+import os
+import subprocess
 from datetime import date
 
 import pytest
 
-from trimtab.store.history import task_changes, test_uses
+from trimtab.store.history import Change, TaskHistory, task_history, test_uses
 from trimtab.store.run import open_run
+from trimtab.task.load import load_task
 from trimtab.task.split import SealedTest
 from trimtab.types import Example
 
@@ -51,18 +54,101 @@ def test_a_line_that_a_kill_cut_is_passed_over(tmp_path) -> None:
     assert test_uses(folder) == 1
 
 
-@pytest.mark.parametrize("key", ["instructions", "output", "metric"])
-def test_changes_of_what_the_task_means_are_counted(tmp_path, key) -> None:
-    for value in ("a", "a", "b", "a"):
-        folder = run_of(tmp_path, settings={key: value, "goals": {"quality": len(value)}})
+def settings_of(**changes):
+    return {
+        "instructions": "Split it.",
+        "metric": "exact",
+        "output": {"kind": "json", "schema": {"properties": {"zip": {}}, "type": "object"}},
+        "goals": {"quality": 0.9},
+        **changes,
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"instructions": "Split it up."}, "instructions"),
+        ({"metric": "field_f1"}, "metric"),
+        ({"scoring": {"tolerance": 0.1}}, "scoring"),
+        ({"output": {"kind": "text"}}, "output.kind"),
+        (
+            {"output": {"kind": "json", "schema": {"properties": {"zip": {"type": "string"}}}}},
+            "output.schema.zip",
+        ),
+        (
+            {"output": {"kind": "json", "schema": {"properties": {"zip": {}, "city": {}}}}},
+            "output.schema.city",
+        ),
+    ],
+)
+def test_changes_of_what_the_task_means_are_named(tmp_path, change, part) -> None:
+    for changes in ({}, {}, change, {}):
+        folder = run_of(tmp_path, settings=settings_of(**changes))
     (tmp_path / "runs" / folder.name / "run.json").write_text("damaged")
-    changes, last = task_changes(tmp_path)
-    assert changes == 1
-    created = json.loads((sorted((tmp_path / "runs").glob("2*"))[2] / "run.json").read_text())
-    assert last == date.fromisoformat(created["created"][:10])
+    history = task_history(tmp_path)
+    (only,) = history.changes
+    assert part in only.parts
+    runs = sorted((tmp_path / "runs").glob("2*"))
+    created = [json.loads((run / "run.json").read_text())["created"][:10] for run in runs[:3]]
+    assert history.since == date.fromisoformat(created[0])
+    assert only.day == date.fromisoformat(created[2])
 
 
-def test_goals_may_change_freely(tmp_path) -> None:
-    for quality in (0.8, 0.9):
-        run_of(tmp_path, settings={"metric": "exact", "goals": {"quality": quality}})
-    assert task_changes(tmp_path) == (0, None)
+def test_goals_and_the_layout_of_instructions_may_change_freely(tmp_path) -> None:
+    run_of(tmp_path, settings=settings_of())
+    run_of(tmp_path, settings=settings_of(goals={"quality": 0.8}, instructions="Split\n  it."))
+    assert task_history(tmp_path).changes == ()
+
+
+def test_nothing_is_known_of_a_new_task(tmp_path) -> None:
+    assert task_history(tmp_path) == TaskHistory()
+
+
+TASK = """\
+name: names
+instructions: {instructions}
+data: {{path: rows.jsonl}}
+output: {{kind: label, labels: [{labels}]}}
+metric: accuracy
+goals: {{quality: 0.9}}
+"""
+
+
+def commit(root, day, text) -> None:
+    (root / "task.yaml").write_text(text)
+    who = {"NAME": "test", "EMAIL": "test@example.org", "DATE": f"{day}T12:00:00+00:00"}
+    identity = {
+        f"GIT_{role}_{key}": v for role in ("AUTHOR", "COMMITTER") for key, v in who.items()
+    }
+    for arguments in (["add", "task.yaml"], ["commit", "--quiet", "--allow-empty", "-m", day]):
+        subprocess.run(["git", "-C", str(root), *arguments], check=True, env=os.environ | identity)
+
+
+@pytest.fixture
+def repository(tmp_path):
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    root = tmp_path / "tasks" / "names"
+    root.mkdir(parents=True)
+    return root
+
+
+def test_commits_reach_further_back_than_runs(repository) -> None:
+    commit(repository, "2026-01-10", TASK.format(instructions="Say which.", labels="a, b"))
+    commit(repository, "2026-02-10", TASK.format(instructions="Say  which.", labels="a, b"))
+    commit(repository, "2026-03-10", "name: [broken")
+    commit(repository, "2026-04-10", TASK.format(instructions="Say which.", labels="a, b, c"))
+    history = task_history(repository)
+    assert history.since == date(2026, 1, 10)
+    assert history.changes == (Change(date(2026, 4, 10), ("output.labels.c",)),)
+
+
+def test_a_run_of_the_committed_task_is_no_change(repository) -> None:
+    """Settings in a run are resolved; those in a commit are as they were written."""
+    text = TASK.format(instructions="Say which.", labels="a, b")
+    commit(repository, "2026-01-10", text)
+    run_of(repository, settings=load_task(repository).model_dump(mode="json", by_alias=True))
+    assert task_history(repository).changes == ()
+    edited = text.replace("Say which.", "Say which one.")
+    (repository / "task.yaml").write_text(edited)
+    run_of(repository, settings=load_task(repository).model_dump(mode="json", by_alias=True))
+    assert [change.parts for change in task_history(repository).changes] == [("instructions",)]

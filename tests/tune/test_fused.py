@@ -11,10 +11,10 @@ from trimtab.tune.fused import (
     Linear,
     add_gated_linear,
     add_linear,
-    answer_losses,
     attention,
     normed_linears,
     rotate,
+    token_losses,
 )
 from trimtab.tune.packing import pack
 
@@ -144,19 +144,19 @@ def test_attention_is_that_of_each_row_alone(random, lengths, alike) -> None:
     check(lambda: attention(qkv, packed.rows, HEADS), reference, qkv)
 
 
-def test_answer_losses(random) -> None:
+def test_token_losses(random) -> None:
     hidden, vocabulary = random(300, 6), random(11, 6, grad=False)  # more rows than a chunk
     targets = torch.arange(300) % 11
     check(
-        lambda: answer_losses(hidden, vocabulary, targets),
-        lambda: functional.cross_entropy(hidden @ vocabulary.T, targets, reduction="sum"),
+        lambda: token_losses(hidden, vocabulary, targets),
+        lambda: functional.cross_entropy(hidden @ vocabulary.T, targets, reduction="none"),
         hidden,
     )
 
 
 def test_losses_of_hopeless_answers_stay_finite() -> None:
     hidden = torch.tensor([[300.0]], requires_grad=True)
-    loss = answer_losses(hidden, torch.tensor([[1.0], [-1.0]]), torch.tensor([1]))
+    loss = token_losses(hidden, torch.tensor([[1.0], [-1.0]]), torch.tensor([1])).sum()
     loss.backward()
     assert loss.item() == pytest.approx(600)
     assert hidden.grad is not None

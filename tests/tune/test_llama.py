@@ -9,7 +9,7 @@ from tiny import load_in_float32
 from trimtab.tune import loss as loss_module
 from trimtab.tune.llama import fits
 from trimtab.tune.lora import TrainSettings, lora, train, trainable
-from trimtab.tune.loss import answer_loss, padded_loss
+from trimtab.tune.loss import answer_losses, padded_losses
 from trimtab.tune.rows import TrainingRow
 
 from .rows import row
@@ -30,8 +30,8 @@ def loss_and_gradients(model, compute, rows):
             if "lora_B" in name:  # begins at zero, where lora_A has no gradient
                 torch.nn.init.normal_(parameter, std=0.05, generator=generator)
         assert fits(model)
-        loss, tokens = compute(model, rows)
-        (loss / tokens).backward()
+        loss = compute(model, rows).mean()
+        loss.backward()
         gradients = {name: p.grad for name, p in parameters.items()}
     return loss.item(), gradients
 
@@ -43,8 +43,8 @@ def loss_and_gradients(model, compute, rows):
 )
 def test_packed_is_padded(tiny_engine, rows) -> None:
     model = tiny_engine.loaded.model
-    packed, gradients = loss_and_gradients(model, answer_loss, rows)
-    padded, expected = loss_and_gradients(model, padded_loss, rows)
+    packed, gradients = loss_and_gradients(model, answer_losses, rows)
+    padded, expected = loss_and_gradients(model, padded_losses, rows)
     assert packed == pytest.approx(padded, rel=1e-5)
     assert gradients.keys() == expected.keys()
     for name, gradient in expected.items():
@@ -55,10 +55,10 @@ def test_packed_is_padded(tiny_engine, rows) -> None:
 
 def test_long_rows_go_through_the_models_own_attention(tiny_engine, monkeypatch) -> None:
     model = tiny_engine.loaded.model
-    packed, gradients = loss_and_gradients(model, answer_loss, ALIKE)
+    packed, gradients = loss_and_gradients(model, answer_losses, ALIKE)
     monkeypatch.setattr(loss_module, "_LONGEST_PACKED", 10)
     monkeypatch.setattr(loss_module, "pack", None)  # must not be called
-    long, expected = loss_and_gradients(model, answer_loss, ALIKE)
+    long, expected = loss_and_gradients(model, answer_losses, ALIKE)
     assert packed == pytest.approx(long, rel=1e-5)
     assert all(torch.allclose(gradients[name], expected[name], atol=1e-5) for name in expected)
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from tiny import load_in_float32
+from trimtab.audit.difficulty import DYNAMICS_FILE
 from trimtab.tune import lora as lora_module
 from trimtab.tune.lora import (
     ADAPTER_FILE,
@@ -72,6 +73,11 @@ def lines(folder) -> list[str]:
     return [json.loads(line)["epoch"] for line in path.read_text().splitlines()]
 
 
+def dynamics(epoch) -> list[dict]:
+    text = (epoch.adapter / DYNAMICS_FILE).read_text("utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
 def test_training_learns_and_reports_what_it_did(tiny_engine, tmp_path) -> None:
     heard: list[int] = []
     before = mean_loss(tiny_engine.loaded.model, ROWS)
@@ -88,6 +94,16 @@ def test_the_reported_dev_loss_is_that_of_the_saved_adapter(tiny_engine, tmp_pat
     for epoch in run(tiny_engine, tmp_path / "a"):
         tiny_engine.adapters.use(str(epoch.adapter))
         assert mean_loss(tiny_engine.loaded.model, DEV) == pytest.approx(epoch.dev_loss, abs=1e-4)
+
+
+def test_each_row_leaves_its_loss_of_each_epoch(tiny_engine, tmp_path) -> None:
+    found = [dynamics(epoch) for epoch in run(tiny_engine, tmp_path / "a")]
+    for number, rows in enumerate(found, 1):
+        assert sorted(each["example"] for each in rows) == sorted(each.example for each in ROWS)
+        assert {each["epoch"] for each in rows} == {number}
+    first = batches(ROWS, SETTINGS.batch_size, SETTINGS.seed, 1)[0]
+    untrained = [mean_loss(tiny_engine.loaded.model, [each]) for each in first]
+    assert [each["loss"] for each in found[0][: len(first)]] == pytest.approx(untrained, abs=1e-4)
 
 
 def test_training_leaves_the_base_as_it_was(tiny_engine, tmp_path) -> None:
@@ -134,6 +150,7 @@ def test_a_training_that_was_cut_ends_as_if_it_were_not(
     for a, b in zip(whole, resumed, strict=True):
         assert equal(adapter(a), adapter(b))
         assert (a.train_loss, a.dev_loss, a.tokens) == (b.train_loss, b.dev_loss, b.tokens)
+        assert dynamics(a) == dynamics(b)
     assert lines(folder) == ["a/1", "a/2", "a/3"]
     assert not list(folder.glob("*partial*")), "an epoch's checkpoint is not needed after it"
 

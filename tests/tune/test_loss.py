@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from trimtab.tune.lora import TrainSettings, lora, trainable
-from trimtab.tune.loss import answer_loss, mean_loss
+from trimtab.tune.loss import answer_losses, mean_loss
 from trimtab.tune.rows import TrainingRow
 
 from .rows import row
@@ -36,18 +36,17 @@ def reference_model(request, tiny_model):
 
 def test_the_loss_is_that_of_transformers(tiny_engine, reference_model) -> None:
     for each in ROWS:
-        loss, tokens = answer_loss(tiny_engine.loaded.model, [each])
-        assert tokens == len(each.answer)
+        losses = answer_losses(tiny_engine.loaded.model, [each])
+        assert len(losses) == len(each.answer)
         expected = reference(reference_model, each).item()
-        assert loss.item() / tokens == pytest.approx(expected, abs=1e-4)
+        assert losses.mean().item() == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_padded_batch_sums_its_rows(tiny_engine) -> None:
+def test_a_batch_gives_the_losses_of_its_rows_in_their_order(tiny_engine) -> None:
     model = tiny_engine.loaded.model
-    together, tokens = answer_loss(model, ROWS)
-    alone = [answer_loss(model, [each]) for each in ROWS]
-    assert tokens == sum(count for _, count in alone)
-    assert together.item() == pytest.approx(sum(loss.item() for loss, _ in alone), rel=1e-5)
+    together = answer_losses(model, ROWS)
+    alone = [answer_losses(model, [each]) for each in ROWS]
+    assert torch.allclose(together, torch.cat(alone), rtol=1e-4)
 
 
 def test_gradients_of_a_batch_are_those_of_its_rows(tiny_engine) -> None:
@@ -62,8 +61,7 @@ def test_gradients_of_a_batch_are_those_of_its_rows(tiny_engine) -> None:
                 if "lora_B" in name:  # begins at zero, where lora_A has no gradient
                     torch.nn.init.normal_(parameter, std=0.02, generator=torch.Generator())
             for step in steps:
-                loss, _ = answer_loss(model, step)
-                (loss / tokens).backward()
+                (answer_losses(model, step).sum() / tokens).backward()
             gradients.append({name: p.grad.clone() for name, p in parameters.items()})
     batch, accumulated = gradients
     assert batch.keys() == accumulated.keys()
@@ -79,14 +77,13 @@ def test_prompts_are_not_learnt(tiny_engine) -> None:
     each = TrainingRow([5, 6, 7], [8, 2])
     logits = model(input_ids=torch.tensor([[5, 6, 7, 8, 2]])).logits[0]
     expected = -sum(torch.log_softmax(logits[at], -1)[token] for at, token in ((2, 8), (3, 2)))
-    assert answer_loss(model, [each])[0].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert answer_losses(model, [each]).sum().item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_the_mean_is_over_tokens_not_rows(tiny_engine) -> None:
     model = tiny_engine.loaded.model
     many = ROWS * 5  # more than one scoring batch
-    losses = [answer_loss(model, [each]) for each in many]
-    expected = sum(loss.item() for loss, _ in losses) / sum(count for _, count in losses)
+    expected = torch.cat([answer_losses(model, [each]) for each in many]).mean().item()
     assert mean_loss(model, many) == pytest.approx(expected, rel=1e-5)
     assert mean_loss(model, many) == pytest.approx(mean_loss(model, many[::-1]), rel=1e-5)
 

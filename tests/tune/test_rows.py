@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from trimtab.prompt.variants import to_requests, tuned, tuned_prompt
+from trimtab.prompt.ask import to_requests
+from trimtab.prompt.variants import tuned, tuned_prompt
 from trimtab.task.spec import Task
 from trimtab.tune.rows import TrainingRow, batches, encode, passes
 from trimtab.types import Adapter, Example, OutputContract, Prompt, content_hash

@@ -1,33 +1,130 @@
-"""What the runs of a task say together: how often it changed, and how often it was tested."""
+"""What git and the runs of a task tell: how often it changed, and how often it was tested."""
 
 from __future__ import annotations
 
 import json
-from datetime import date
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import pairwise
 from pathlib import Path
+
+import yaml
+from pydantic import JsonValue, ValidationError
 
 from trimtab.errors import RunError
 from trimtab.store.run import TEST_OPENINGS, read_info
+from trimtab.task.load import TASK_FILE
+from trimtab.task.spec import Task
 
-_MEANING = ("instructions", "output", "metric")
-"""The settings that say what the task is; goals, prices and budgets may change freely."""
+_MOST_COMMITS = 100
+_GIT_SECONDS = 10.0
+
+Meaning = dict[str, JsonValue]
+"""What the task asks, by part: instructions, metric, scoring, and each label and field of the
+output. Goals, prices and budgets may change freely."""
 
 
-def task_changes(root: Path) -> tuple[int, date | None]:
-    """How often instructions, output or metric changed over the runs in `root/runs`, and the day
-    of the first run after the last change. Runs that cannot be read are passed over."""
-    changes, last_changed, last = 0, None, None
+@dataclass(frozen=True)
+class Change:
+    """On `day` the task was first seen with other `parts` than before."""
+
+    day: date
+    parts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TaskHistory:
+    """The changes of what a task asks, oldest first, seen from `since` on (None: never seen)."""
+
+    since: date | None = None
+    changes: tuple[Change, ...] = ()
+
+
+def task_history(root: Path) -> TaskHistory:
+    """The history of the task in `root`, from its runs and, where it lies in a git repository, from
+    the commits of its file. What cannot be read is passed over."""
+    versions = sorted([*_committed(root), *_decided(root)], key=lambda version: version[0])
+    changes = []
+    for (_, before), (when, after) in pairwise(versions):
+        keys = sorted(before.keys() | after.keys())
+        parts = tuple(key for key in keys if before.get(key) != after.get(key))
+        if parts:
+            changes.append(Change(when.date(), parts))
+    return TaskHistory(versions[0][0].date() if versions else None, tuple(changes))
+
+
+def meaning(settings: Mapping[str, JsonValue]) -> Meaning:
+    """The parts of a task file's settings that say what the task is."""
+    parts: Meaning = {"instructions": " ".join(str(settings.get("instructions", "")).split())}
+    parts["metric"] = settings.get("metric")
+    parts["scoring"] = _chosen(settings.get("scoring"))
+    output = settings.get("output")
+    if not isinstance(output, dict):
+        return parts
+    parts["output.kind"] = output.get("kind")
+    labels, schema = output.get("labels"), output.get("schema")
+    for label in labels if isinstance(labels, list) else ():
+        parts[f"output.labels.{label}"] = True
+    if isinstance(schema, dict):
+        fields = schema.get("properties")
+        for name, field in fields.items() if isinstance(fields, dict) else ():
+            parts[f"output.schema.{name}"] = field
+        parts["output.schema"] = {k: v for k, v in schema.items() if k != "properties"}
+    return parts
+
+
+def _decided(root: Path) -> Iterator[tuple[datetime, Meaning]]:
     for folder in sorted((root / "runs").glob("*-*")):
         try:
             info = read_info(folder)
         except RunError:
             continue
-        settings = info.settings if isinstance(info.settings, dict) else {}
-        meaning = [settings.get(key) for key in _MEANING]
-        if last is not None and meaning != last:
-            changes, last_changed = changes + 1, info.created.date()
-        last = meaning
-    return changes, last_changed
+        if isinstance(info.settings, dict):
+            yield info.created, meaning(info.settings)
+
+
+def _committed(root: Path) -> Iterator[tuple[datetime, Meaning]]:
+    log = _git(root, "log", f"-n{_MOST_COMMITS}", "--format=%H %cI", "--", TASK_FILE)
+    for line in log.splitlines():
+        commit, when = line.split()
+        settings = _settings(_git(root, "show", f"{commit}:./{TASK_FILE}"))
+        if settings is not None:
+            yield datetime.fromisoformat(when), meaning(settings)
+
+
+def _settings(text: str) -> dict[str, JsonValue] | None:
+    """A task file's settings with today's defaults, where it can still be read so."""
+    try:
+        raw = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
+    if not isinstance(raw, dict):
+        return None
+    try:
+        return Task.model_validate(raw).model_dump(mode="json", by_alias=True)
+    except ValidationError:
+        return raw
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """What git prints; nothing where there is no git, or `root` lies in no repository."""
+    try:
+        found = subprocess.run(  # noqa: S603 - no shell, and fixed arguments
+            ["git", "-C", str(root), *arguments],  # noqa: S607 - the user's own git
+            capture_output=True,
+            check=False,
+            timeout=_GIT_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return found.stdout.decode("utf-8", "replace") if found.returncode == 0 else ""
+
+
+def _chosen(scoring: JsonValue) -> JsonValue:
+    """What is set in a section; runs from before it was there had nothing set."""
+    return {k: v for k, v in scoring.items() if v} if isinstance(scoring, dict) else {}
 
 
 def test_uses(run: Path) -> int | None:

@@ -22,6 +22,8 @@ class Progress(Noun):
     steps: int = 0
     loss: float = 0.0
     answer_tokens: int = 0
+    row_losses: tuple[tuple[str, float], ...] = ()
+    """(example, loss per answer token) of each row, as it was before its step."""
     tokens: int = 0
     seconds: float = 0.0
     peak_memory: int = 0

@@ -80,14 +80,14 @@ def attention(qkv: torch.Tensor, rows: Rows, heads: Heads) -> torch.Tensor:
     return _apply(_Attention, qkv, rows, heads)
 
 
-def answer_losses(
+def token_losses(
     hidden: torch.Tensor, vocabulary: torch.Tensor, targets: torch.Tensor
 ) -> torch.Tensor:
-    """Summed negative log-likelihood (nats) of `targets` [N], given [N, H] and [V, H].
+    """[N] negative log-likelihood (nats) of each of `targets` [N], given [N, H] and [V, H].
 
     The gradient is made beside the loss, from the same few rows of logits.
     """
-    return _apply(_AnswerLosses, hidden, vocabulary, targets)
+    return _apply(_TokenLosses, hidden, vocabulary, targets)
 
 
 def _apply(function: Any, *arguments: Any) -> torch.Tensor:
@@ -322,30 +322,30 @@ def _weights(query: torch.Tensor, key: torch.Tensor, heads: Heads) -> torch.Tens
     return torch.softmax(scores, dim=-1)
 
 
-class _AnswerLosses(torch.autograd.Function):
+class _TokenLosses(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, hidden: torch.Tensor, vocabulary: torch.Tensor, targets: torch.Tensor
     ) -> torch.Tensor:
-        loss = hidden.new_zeros(())
+        losses = hidden.new_empty(len(hidden))
         grad = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         for start in range(0, len(hidden), _LOSS_ROWS):
             rows = slice(start, start + _LOSS_ROWS)
             wanted = targets[rows, None]
             logits = hidden[rows] @ vocabulary.T
             logits.sub_(logits.amax(dim=-1, keepdim=True))
-            loss -= logits.gather(1, wanted).sum()
+            torch.neg(logits.gather(1, wanted)[:, 0], out=losses[rows])
             total = logits.exp_().sum(dim=-1, keepdim=True)
-            loss += total.log().sum()
+            losses[rows] += total.log()[:, 0]
             if grad is not None:
-                # d loss / d hidden = sum of p(v) vocabulary[v], minus the wanted one.
+                # d loss / d its hidden = sum of p(v) vocabulary[v], minus the wanted one.
                 torch.mm(logits, vocabulary, out=grad[rows])
                 grad[rows].div_(total).sub_(vocabulary[wanted[:, 0]])
         ctx.save_for_backward(grad)
-        return loss
+        return losses
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
         (grad_hidden,) = ctx.saved_tensors
-        return grad_hidden * grad, None, None
+        return grad_hidden * grad[:, None], None, None

@@ -18,10 +18,11 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+from trimtab.audit.difficulty import DYNAMICS_FILE
 from trimtab.engine.local.engine import LocalEngine
 from trimtab.store.files import append
 from trimtab.tune.checkpoint import Progress, load_state, save_state
-from trimtab.tune.loss import answer_loss, mean_loss
+from trimtab.tune.loss import answer_losses, mean_loss
 from trimtab.tune.memory import peak_memory, reset_peak
 from trimtab.tune.quantised import four_bit
 from trimtab.tune.rows import PASS_TOKENS, TrainingRow, batches, passes
@@ -120,6 +121,7 @@ class _Training:
         self._target = target
         self._partial = target.with_name(f"{target.name}.partial.safetensors")
         self._on_tokens = on_tokens
+        self._row_losses: list[tuple[str, float]] = []
         self._batches = batches(rows, settings.batch_size, settings.seed, number)
         engine.adapters.use(None)
 
@@ -133,6 +135,7 @@ class _Training:
             progress = Progress()
             if self._partial.exists():
                 progress = load_state(self._partial, parameters, optimiser)
+                self._row_losses = list(progress.row_losses)
             elif previous is not None:
                 load_state(previous / _STATE, parameters, optimiser)
             elif start is not None:
@@ -159,8 +162,7 @@ class _Training:
             rate = schedule(done, count * self._settings.epochs) * self._settings.learning_rate
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            answer_tokens = sum(len(row.answer) for row in batch)
-            loss = self._add_gradients(batch, answer_tokens)
+            loss = self._add_gradients(batch)
             torch.nn.utils.clip_grad_norm_(list(parameters.values()), _CLIP)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
@@ -169,24 +171,38 @@ class _Training:
             progress = Progress(
                 steps=step + 1,
                 loss=progress.loss + loss,
-                answer_tokens=progress.answer_tokens + answer_tokens,
+                answer_tokens=progress.answer_tokens + sum(len(row.answer) for row in batch),
                 tokens=progress.tokens + tokens,
                 seconds=now - began,
                 peak_memory=max(progress.peak_memory, peak_memory(self._device)),
             )
             if now - saved >= _CHECKPOINT_SECONDS:
-                save_state(self._partial, parameters, optimiser, progress)
+                self._checkpoint(parameters, optimiser, progress)
                 saved = time.monotonic()
             self._on_tokens(tokens)
         return progress
 
-    def _add_gradients(self, batch: Sequence[TrainingRow], answer_tokens: int) -> float:
+    def _checkpoint(
+        self,
+        parameters: dict[str, torch.nn.Parameter],
+        optimiser: torch.optim.Optimizer,
+        progress: Progress,
+    ) -> None:
+        so_far = progress.model_copy(update={"row_losses": tuple(self._row_losses)})
+        save_state(self._partial, parameters, optimiser, so_far)
+
+    def _add_gradients(self, batch: Sequence[TrainingRow]) -> float:
         """Add the gradients of the mean loss over the batch's answer tokens; give the sum."""
+        answer_tokens = sum(len(row.answer) for row in batch)
         total = 0.0
         for part in passes(batch, self._settings.pass_tokens):
-            loss, _ = answer_loss(self._model, part)
-            (loss / answer_tokens).backward()  # type: ignore[no-untyped-call]  # untyped in torch
-            total += loss.item()
+            losses = answer_losses(self._model, part)
+            (losses.sum() / answer_tokens).backward()  # type: ignore[no-untyped-call]  # of torch
+            known = losses.detach()
+            by_row = torch.split(known, [len(row.answer) for row in part])
+            for row, own in zip(part, by_row, strict=True):
+                self._row_losses.append((row.example, float(own.mean())))
+            total += float(known.sum())
         return total
 
     def _finish(
@@ -214,6 +230,13 @@ class _Training:
             "seconds": progress.seconds,
             "peak_memory": progress.peak_memory,
         }
+        append(
+            draft / DYNAMICS_FILE,
+            (
+                {"example": example, "epoch": self._number, "loss": loss}
+                for example, loss in self._row_losses
+            ),
+        )
         (draft / _PROGRESS).write_text(json.dumps(epoch), "utf-8")
         shutil.rmtree(self._target, ignore_errors=True)
         draft.rename(self._target)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from trimtab.tune.fused import answer_losses
+from trimtab.tune.fused import token_losses
 from trimtab.tune.llama import answer_states, fits
 from trimtab.tune.packing import pack
 from trimtab.tune.rows import PASS_TOKENS, TrainingRow, passes
@@ -18,21 +18,21 @@ _LONGEST_PACKED = 1024
 through the model's own attention, which does not."""
 
 
-def answer_loss(model: Any, rows: Sequence[TrainingRow]) -> tuple[torch.Tensor, int]:
-    """(summed negative log-likelihood in nats, number of answer tokens) of a batch.
+def answer_losses(model: Any, rows: Sequence[TrainingRow]) -> torch.Tensor:
+    """Negative log-likelihood in nats of each answer token of a batch, one row after the other.
 
     A Llama with LoRA runs packed (`trimtab.tune.llama`), any other model through its own modules.
     """
     if not fits(model) or max(map(len, rows)) > _LONGEST_PACKED:
-        return padded_loss(model, rows)
+        return padded_losses(model, rows)
     head = model.get_output_embeddings()
     packed = pack(rows, head.weight.device)
     states = answer_states(model, packed)
-    return answer_losses(states, head.weight, packed.targets), len(packed.targets)
+    return token_losses(states, head.weight, packed.targets)
 
 
-def padded_loss(model: Any, rows: Sequence[TrainingRow]) -> tuple[torch.Tensor, int]:
-    """`answer_loss` through the model's own modules, for any architecture.
+def padded_losses(model: Any, rows: Sequence[TrainingRow]) -> torch.Tensor:
+    """`answer_losses` through the model's own modules, for any architecture.
 
     Rows are padded on the right; causal attention keeps the padding from what counts.
     """
@@ -52,7 +52,7 @@ def padded_loss(model: Any, rows: Sequence[TrainingRow]) -> tuple[torch.Tensor, 
     hidden = model.base_model(input_ids=ids.to(device), use_cache=False).last_hidden_state
     logits = head(hidden[row_index, positions])
     wanted = torch.tensor(targets, device=device)
-    return functional.cross_entropy(logits.float(), wanted, reduction="sum"), len(targets)
+    return functional.cross_entropy(logits.float(), wanted, reduction="none")
 
 
 @torch.no_grad()
@@ -60,7 +60,7 @@ def mean_loss(model: Any, rows: Sequence[TrainingRow]) -> float:
     """Mean negative log-likelihood per answer token, in nats."""
     total, tokens = 0.0, 0
     for batch in passes(sorted(rows, key=len), PASS_TOKENS):
-        loss, count = answer_loss(model, batch)
-        total += float(loss)
-        tokens += count
+        losses = answer_losses(model, batch)
+        total += float(losses.sum())
+        tokens += len(losses)
     return total / tokens

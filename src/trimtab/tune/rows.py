@@ -22,6 +22,8 @@ class TrainingRow:
 
     prompt: list[int]
     answer: list[int]
+    example: str = ""
+    """Id of the example, by which its losses are kept."""
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.answer)
@@ -32,7 +34,7 @@ def encode(
 ) -> list[TrainingRow]:
     """Render with the same code that serves requests, then tokenise."""
     return [
-        TrainingRow(*template.training(render_with_target(prompt, example, None)))
+        TrainingRow(*template.training(render_with_target(prompt, example, None)), example.id)
         for example in examples
     ]
 

@@ -1,0 +1,193 @@
+"""A whole decision against a straight script that does the same work with the field's usual parts.
+
+    python benchmarks/decide.py [--rounds 1] [--dev 40] [--test 120] [--sizes 48 120 300]
+
+Trimtab decides the addresses example from nothing but the model (no cached answers), the whole
+command timed. The peer then repeats what that run did: the same calls with `generate` of
+transformers in float32, in batches sorted by length, timed and sampled calls too, and the same
+trainings with TRL's `SFTTrainer`, in one process that loads the model once. What favours the peer:
+it decodes constrained calls freely and makes one call where Trimtab may make several, takes no dev
+loss, calibrates nothing, computes no statistics and writes no report. Smaller numbers of rows make
+the comparison shorter, with Trimtab's fixed costs in full. Prints one JSON object as its last
+line; `ratio` is the peer's time over ours; reach: at least 3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from _pairs import in_turn, peer_python, summary
+
+from trimtab.engine.default_model import default_model_folder
+from trimtab.store.files import cache_folder
+from trimtab.task.spec import Task
+from trimtab.types import CurvePoint, Decision, Example, Record, Variant
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+TRL = "trl==1.16.0"
+SHARED = ("torch", "transformers", "peft")
+"""Both sides use the same versions of these."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--dev", type=int, default=40)
+    parser.add_argument("--test", type=int, default=120)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[48, 120, 300])
+    parser.add_argument("--batch", type=int, default=16, help="of generate")
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        decide_ours(options.child, options)
+        return
+    versions = [f"{name}=={importlib.metadata.version(name)}" for name in SHARED]
+    python = peer_python("trl", [*(version.split("+")[0] for version in versions), TRL])
+    prepare = [sys.executable, str(REPOSITORY / "examples/prepare.py"), "addresses"]
+    subprocess.run(prepare, check=True, stdout=subprocess.DEVNULL)
+    default_model_folder(print)
+    with tempfile.TemporaryDirectory() as temporary:
+        sizes = [str(size) for size in options.sizes]
+        ours = [sys.executable, __file__, "--child", temporary, "--sizes", *sizes]
+        ours += ["--dev", str(options.dev), "--test", str(options.test)]
+        straight = str(REPOSITORY / "benchmarks/decide_straight.py")
+        commands = {
+            "trimtab": ours,
+            "straight": [python, straight, temporary, str(options.batch)],
+        }
+        runs = in_turn(commands, options.rounds)
+    seconds = {side: summary(runs[side], "seconds") for side in commands}
+    print(
+        json.dumps(
+            {
+                "benchmark": "decide",
+                "rows": {"dev": options.dev, "test": options.test, "train": options.sizes},
+                "rounds": options.rounds,
+                "versions": [*versions, TRL],
+                "calls": runs["trimtab"][-1]["calls"],
+                "seconds": seconds,
+                "parts_of_straight": runs["straight"][-1],
+                "ratio": round(seconds["straight"]["median"] / seconds["trimtab"]["median"], 3),
+            }
+        )
+    )
+
+
+def decide_ours(folder: Path, options: argparse.Namespace) -> None:
+    """One decision in a process of its own, and the list of its work for the peer."""
+    import yaml
+
+    task = folder / "addresses"
+    shutil.rmtree(task, ignore_errors=True)
+    task.mkdir()
+    shutil.copy(REPOSITORY / "examples/addresses/rows.jsonl", task)
+    text = (REPOSITORY / "examples/addresses/task.yaml").read_text("utf-8")
+    settings = yaml.safe_load(text)
+    settings["data"].update(dev=options.dev, test=options.test)
+    settings["search"]["train_sizes"] = options.sizes
+    settings["budget"]["minutes"] = 120  # nothing is cut short, so that both do all of it
+    (task / "task.yaml").write_text(yaml.safe_dump(settings), "utf-8")
+    cache = folder / "cache"
+    shutil.rmtree(cache, ignore_errors=True)
+    cache.mkdir()
+    (cache / "models").symlink_to(cache_folder() / "models")
+    command = [sys.executable, "-m", "trimtab.cli", "decide", str(task)]
+    started = time.perf_counter()
+    subprocess.run(
+        command,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "TRIMTAB_CACHE": str(cache)},
+    )
+    seconds = time.perf_counter() - started
+    job = work_of(task)
+    (folder / "job.json").write_text(json.dumps(job), "utf-8")
+    calls = sum(len(step["asked"]) for step in job["steps"])
+    print(json.dumps({"seconds": seconds, "calls": calls}))
+
+
+def work_of(task: Path) -> dict[str, object]:
+    """The calls and trainings of the task's latest run, as the peer needs them."""
+    from trimtab.measure.bench import SAMPLING_TEMPERATURE
+    from trimtab.prompt.ask import to_requests
+    from trimtab.prompt.nearest import NearestPool
+    from trimtab.task.open import open_task
+
+    opened = open_task(task)
+    run = task / "runs" / "latest"
+    decision = Decision.model_validate_json((run / "verdict.json").read_bytes())
+    pool = NearestPool(opened.split.train)
+    rows = {row.id: row for row in opened.examples}
+    variants: dict[str, Variant] = {}
+    for variant in decision.variants:
+        warm = variant.model_copy(update={"temperature": SAMPLING_TEMPERATURE})
+        variants |= {variant.id: variant, warm.id: warm}
+    steps = []
+    for path in sorted((run / "records").glob("*.jsonl")):
+        variant = variants[path.stem.split("-")[0]]
+        examples = [rows[Record.model_validate(each).example] for each in read_lines(path)]
+        asked = to_requests(variant, examples, pool, opened.task.output, run)
+        trained = variant.adapter
+        steps.append(
+            {
+                "asked": [[m.model_dump() for m in request.messages] for request in asked],
+                "max_tokens": variant.max_tokens,
+                "temperature": variant.temperature,
+                "alone": path.stem.endswith("-latency"),
+                "adapter": [trained.rows, trained.learning_rate] if trained else None,
+            }
+        )
+    return {
+        "model": str(default_model_folder(lambda line: None)),
+        "rank": opened.task.search.rank,
+        "batch": opened.task.search.batch_size,
+        "epochs": opened.task.search.epochs,
+        "steps": steps,
+        "trainings": trainings(decision.curve),
+        "rows": encoded_rows(
+            opened.task, opened.split.train[: max(opened.task.search.train_sizes)]
+        ),
+    }
+
+
+def read_lines(path: Path) -> list[object]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def trainings(points: tuple[CurvePoint, ...]) -> list[dict[str, object]]:
+    """Each training once: rows, learning rate, and the one whose adapter it goes on from."""
+    curve = sorted((p for p in points if not p.sweep), key=lambda p: p.rows)
+    found: dict[tuple[int, float], list[float] | None] = {
+        (p.rows, p.learning_rate): None for p in points if p.sweep
+    }
+    before = None
+    for point in curve:
+        found[point.rows, point.learning_rate] = before
+        before = [point.rows, point.learning_rate]
+    return [{"rows": n, "rate": rate, "start": start} for (n, rate), start in found.items()]
+
+
+def encoded_rows(task: Task, examples: Sequence[Example]) -> list[tuple[list[int], list[int]]]:
+    from transformers import AutoTokenizer
+
+    from trimtab.engine.local.template import ChatTemplate
+    from trimtab.prompt.variants import tuned_prompt
+    from trimtab.tune.rows import encode
+
+    template = ChatTemplate(AutoTokenizer.from_pretrained(default_model_folder(lambda line: None)))
+    rows = encode(template, tuned_prompt(task), examples)
+    return [(list(row.prompt), list(row.answer)) for row in rows]
+
+
+if __name__ == "__main__":
+    main()
