@@ -8,22 +8,38 @@ different ones.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 
 from pydantic import JsonValue
 
 from trimtab.score.base import ContractScorer, Scorer
+from trimtab.score.numbers import snapped
+from trimtab.task.spec import Scoring
 from trimtab.types import OutputContract
+
+METRICS = ("exact", "field_f1", "field_precision", "field_recall")
 
 Path = tuple[str | None, ...]
 """Keys from the root to a leaf; None stands for "some item of this list"."""
 
 
-def from_contract(contract: OutputContract) -> Scorer:
-    """Scores `exact`, and `field_f1`, `field_precision`, `field_recall` over one row's leaves."""
-    metrics = ("exact", "field_f1", "field_precision", "field_recall")
-    return ContractScorer(contract, metrics, _judge)
+def from_contract(contract: OutputContract, scoring: Scoring | None = None) -> Scorer:
+    """Scores `exact`, and `field_f1`, `field_precision`, `field_recall` over one row's leaves.
+
+    `scoring.fields` says how far numbers may lie from the target, and what a field weighs in the
+    last three. A weight holds for all that lies inside its field, unless that has one of its own.
+    """
+    fields = scoring.fields if scoring else {}
+    keys = {tuple(path.split(".")): field for path, field in fields.items()}
+    tolerances = {path: field for path, field in keys.items() if field.absolute or field.relative}
+    weights = {path: field.weight for path, field in keys.items()}
+
+    def judge(answer: JsonValue, target: JsonValue) -> dict[str, float]:
+        return _compare(snapped(answer, target, tolerances), target, weights)
+
+    return ContractScorer(contract, METRICS, judge)
 
 
 def leaves(value: JsonValue) -> Counter[tuple[Path, Hashable]]:
@@ -63,17 +79,37 @@ def _comparable(value: JsonValue) -> Hashable:
             return "null", None
 
 
-def _judge(answer: JsonValue, target: JsonValue) -> dict[str, float]:
+def _compare(
+    answer: JsonValue, target: JsonValue, weights: Mapping[tuple[str, ...], float]
+) -> dict[str, float]:
     given, wanted = leaves(answer), leaves(target)
-    right = (given & wanted).total()
+    right = _weight(given & wanted, weights)
+    all_given, all_wanted = _weight(given, weights), _weight(wanted, weights)
     return {
         "exact": float(_comparable(answer) == _comparable(target)),
-        "field_f1": _share(2 * right, given.total() + wanted.total()),
-        "field_precision": _share(right, given.total(), otherwise=not wanted),
-        "field_recall": _share(right, wanted.total(), otherwise=not given),
+        "field_f1": _share(2 * right, all_given + all_wanted),
+        "field_precision": _share(right, all_given, otherwise=not all_wanted),
+        "field_recall": _share(right, all_wanted, otherwise=not all_given),
     }
 
 
-def _share(part: int, whole: int, *, otherwise: bool = True) -> float:
+def _weight(
+    found: Counter[tuple[Path, Hashable]], weights: Mapping[tuple[str, ...], float]
+) -> float:
+    """The weights of all leaves. The sum is exact before it is rounded, so no part of `found`
+    weighs more than the whole, in whatever order they are added."""
+    return math.fsum(_weight_at(path, weights) * count for (path, _), count in found.items())
+
+
+def _weight_at(path: Path, weights: Mapping[tuple[str, ...], float]) -> float:
+    """The weight given to the innermost field around the leaf, else 1."""
+    keys = tuple(key for key in path if key is not None)
+    for length in range(len(keys), 0, -1):
+        if keys[:length] in weights:
+            return weights[keys[:length]]
+    return 1.0
+
+
+def _share(part: float, whole: float, *, otherwise: bool = True) -> float:
     """`part / whole`; over nothing 1 when nothing was wanted either, else 0 as is usual."""
     return part / whole if whole else float(otherwise)

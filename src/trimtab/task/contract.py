@@ -145,7 +145,7 @@ def _validator(schema: str) -> Draft202012Validator:
 def _in_schema_order(
     value: JsonValue, schema: JsonValue, root: Mapping[str, JsonValue]
 ) -> JsonValue:
-    known = _local_reference(schema, root)
+    known = local_reference(schema, root)
     if isinstance(value, list):
         items = known.get("items")
         return [_in_schema_order(item, items, root) for item in value]
@@ -158,7 +158,7 @@ def _in_schema_order(
     return {key: _in_schema_order(value[key], properties.get(key), root) for key in keys}
 
 
-def _local_reference(schema: JsonValue, root: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+def local_reference(schema: JsonValue, root: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
     """`schema`, or what its `$ref` points at inside `root`; empty where neither is an object."""
     if isinstance(schema, dict) and isinstance(reference := schema.get("$ref"), str):
         target: JsonValue = dict(root)

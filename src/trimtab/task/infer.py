@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from trimtab.task.contract import strict_json
 from trimtab.task.data import read_examples, system_message
-from trimtab.task.spec import METRICS
+from trimtab.task.spec import METRICS, NEEDS
 from trimtab.types import OutputContract
 
 MAX_LABELS = 30
@@ -52,7 +52,7 @@ def infer_task(path: Path, name: str, data_path: str) -> str:
         rows=len(rows),
         output=_output(contract),
         output_comment=_OUTPUT_COMMENTS[contract.kind],
-        metrics=" or ".join(METRICS[contract.kind]),
+        metrics=" or ".join(metric for metric in METRICS[contract.kind] if metric not in NEEDS),
         metric=_METRIC[contract.kind],
     )
 
@@ -189,7 +189,7 @@ data:
 # What every answer must be. {output_comment}
 {output}
 
-metric: {metric}  # possible here: {metrics}
+metric: {metric}  # possible here: {metrics}, or others with a section `scoring`
 
 # What good enough means. Set it before you see any result, or it will bend to the result.
 goals:

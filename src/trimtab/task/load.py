@@ -1,13 +1,13 @@
-"""Reads `task.yaml`, and says line by line what is wrong with it."""
+"""Reads `task.yaml` and its like, and says line by line what is wrong with it."""
 
 from __future__ import annotations
 
 import difflib
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -15,12 +15,16 @@ from pydantic_core import ErrorDetails
 
 from trimtab.errors import TaskError
 from trimtab.task.contract import short
-from trimtab.task.spec import Task
+from trimtab.task.scoring import scoring_problems
+from trimtab.task.spec import Spec, Task
 from trimtab.types import OutputContract
 
 TASK_FILE = "task.yaml"
 
+SpecT = TypeVar("SpecT", bound=Spec)
+
 _Place: TypeAlias = tuple[str | int, ...]
+_Problem: TypeAlias = tuple[_Place, str]
 
 
 def load_task(path: str | Path) -> Task:
@@ -32,22 +36,33 @@ def load_task(path: str | Path) -> Task:
     file = Path(path)
     if file.is_dir():
         file /= TASK_FILE
+    return load_spec(file, Task, _task_problems)
+
+
+def load_spec(
+    file: Path, kind: type[SpecT], more: Callable[[SpecT], Iterable[_Problem]] = lambda _: ()
+) -> SpecT:
+    """Read a YAML file of `kind`; `more` finds problems that its fields alone do not show.
+
+    Raises:
+        TaskError: as `load_task`.
+    """
     node, values = _parse(file, _read(file))
     problems = [(place, f"the key {place[-1]!r} stands twice") for place in _repeated_keys(node)]
-    task: Task | None = None
+    spec: SpecT | None = None
     try:
-        task = Task.model_validate(values)
+        spec = kind.model_validate(values)
     except ValidationError as error:
-        problems += [(detail["loc"], _explain(detail)) for detail in error.errors()]
+        problems += [(detail["loc"], _explain(kind, detail)) for detail in error.errors()]
     except RecursionError:
         problems.append(((), "nested too deeply, or an alias refers to itself"))
-    if task is not None:
-        problems += [(("output", *at), text) for at, text in _contract_problems(task.output)]
-    if task is None or problems:
+    if spec is not None:
+        problems += more(spec)
+    if spec is None or problems:
         lines = [_line_of(node, place) for place, _ in problems]
         order = sorted(range(len(problems)), key=lambda i: lines[i])
         raise TaskError("\n".join(_problem_line(file, lines[i], *problems[i]) for i in order))
-    return task
+    return spec
 
 
 def _problem_line(file: Path, line: int, place: _Place, problem: str) -> str:
@@ -144,36 +159,40 @@ def _line_of(root: yaml.Node, place: _Place) -> int:
 # --- what is wrong --------------------------------------------------------------------------
 
 
-def _explain(detail: ErrorDetails) -> str:
-    kind, given = detail["type"], detail["input"]
-    if kind == "missing":
+def _explain(kind: type[BaseModel], detail: ErrorDetails) -> str:
+    fault, given = detail["type"], detail["input"]
+    if fault == "missing":
         return "this key is required"
-    if kind == "extra_forbidden":
-        return _unknown_key(detail["loc"])
+    if fault == "extra_forbidden":
+        return _unknown_key(kind, detail["loc"])
     message = detail["msg"].removeprefix("Value error, ")
-    if kind == "string_type" and not isinstance(given, (dict, list)) and given is not None:
+    if fault == "string_type" and not isinstance(given, (dict, list)) and given is not None:
         return f"expected text, found {short(given, 60)}; put it in quotes"
-    if kind == "value_error" or isinstance(given, (dict, list)):
+    if fault == "value_error" or isinstance(given, (dict, list)):
         return message
     return f"{message}, found {short(given, 60)}"
 
 
-def _unknown_key(place: _Place) -> str:
-    known = _keys_at(place[:-1])
+def _unknown_key(kind: type[BaseModel], place: _Place) -> str:
+    known = _keys_at(kind, place[:-1])
     nearest = difflib.get_close_matches(str(place[-1]), known, n=1)
     if nearest:
         return f"unknown key; did you mean {nearest[0]!r}?"
     return f"unknown key; the keys here are: {', '.join(known)}"
 
 
-def _keys_at(place: _Place) -> list[str]:
-    """Keys that the task file may hold at `place`."""
-    model: type[BaseModel] = Task
+def _keys_at(kind: type[BaseModel], place: _Place) -> list[str]:
+    """Keys that a file of `kind` may hold at `place`."""
+    model, named_by_user = kind, False
     for key in place:
+        if named_by_user:
+            named_by_user = False
+            continue
         field = next(
             field for name, field in model.model_fields.items() if key in (name, field.alias)
         )
         annotation = field.annotation
+        named_by_user = get_origin(annotation) is dict
         model = next(
             option
             for option in (annotation, *get_args(annotation))
@@ -182,7 +201,13 @@ def _keys_at(place: _Place) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _contract_problems(output: OutputContract) -> Iterator[tuple[_Place, str]]:
+def _task_problems(task: Task) -> Iterator[_Problem]:
+    for place, text in _contract_problems(task.output):
+        yield ("output", *place), text
+    yield from scoring_problems(task)
+
+
+def _contract_problems(output: OutputContract) -> Iterator[_Problem]:
     if output.kind == "label":
         yield from _label_problems(output.labels)
     elif output.labels:

@@ -47,6 +47,10 @@ class Constraints(Spec):
     money_per_1000_calls: float | None = Field(default=None, gt=0)
     general_ability: Literal["needed", "not-needed"] | None = None
     """Whether the tuned model must still do other work. Left out, the gate stays unknown."""
+    retention_margin: float = Field(default=0.05, gt=0, lt=1)
+    """How much the tuned model may lose on the retention suite, whose scores lie in 0 to 1."""
+    retention_suite: str | None = None
+    """JSONL with more items for the retention suite, relative to the task file."""
 
 
 class Traffic(Spec):
@@ -127,6 +131,13 @@ class Search(Spec):
     """What each arm tries. The defaults suit a small model on a small machine."""
 
     demonstrations: tuple[Annotated[int, Field(ge=1)], ...] = (4, 8)
+    prompts: tuple[str, ...] = ()
+    """Files with prompts of your own, relative to the task file; ranked with the others."""
+    optimiser: str | None = None
+    """Automatic search of prompts; by default `gepa` where there is a reflection model, else
+    `mutations`, which needs none."""
+    reflection: ModelSpec | None = None
+    """A strong model that reads wrong answers and rewrites the instructions."""
     learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         default=(3e-4, 1e-3, 2e-3), min_length=1
     )
@@ -139,6 +150,72 @@ class Search(Spec):
     """Train on a base whose weights are held in 4 bits (QLoRA); needs the extra `qlora`."""
 
 
+class Tolerance(Spec):
+    """How far a number may lie from the target: within either of the two."""
+
+    absolute: float = Field(default=0.0, ge=0)
+    relative: float = Field(default=0.0, ge=0, lt=1)
+    """As a share of the target's size."""
+
+    def allows(self, given: float, wanted: float) -> bool:
+        return abs(given - wanted) <= max(self.absolute, self.relative * abs(wanted))
+
+
+class FieldScoring(Tolerance):
+    """How one field of a JSON answer is judged."""
+
+    weight: float = Field(default=1.0, ge=0)
+    """What the field counts for in precision, recall and F1."""
+
+
+class Costs(Spec):
+    """What a wrong label costs, in any unit; only the proportions matter."""
+
+    table: dict[str, dict[str, Annotated[float, Field(ge=0)]]] = Field(default_factory=dict)
+    """Target's label, then the answered label. What is not named costs 1, the right label 0."""
+    invalid: float | None = Field(default=None, ge=0)
+    """Of an answer that is no label; by default as the dearest wrong label."""
+
+    def of(self, target: str, answered: str) -> float:
+        return self.table.get(target, {}).get(answered, 0.0 if target == answered else 1.0)
+
+    def dearest_label(self, labels: tuple[str, ...]) -> float:
+        """The highest cost of any answered label."""
+        return max(self.of(target, answered) for target in labels for answered in labels)
+
+
+class JudgeSpec(Spec):
+    """A model that grades answers by a rubric, from 1 (worst) to `grades` (best)."""
+
+    model: ModelSpec
+    rubric: str = Field(min_length=1)
+    """What each grade means, written as for a careful person."""
+    grades: int = Field(default=5, ge=2, le=10)
+    votes: int = Field(default=3, ge=1, le=15)
+    """Sampled grades of each answer; a single one is greedy."""
+    combine: Literal["mean", "majority"] = "mean"
+    reviews: str | None = None
+    """People's grades of answers, JSONL, relative to the task file. Without them the judge's
+    score is shown and decides nothing."""
+
+
+class Scoring(Spec):
+    """How answers are judged, beyond what the kind of output says."""
+
+    fields: dict[str, FieldScoring] = Field(default_factory=dict)
+    """By a field's place in a JSON answer, such as `address.zip`."""
+    costs: Costs | None = None
+    number: Tolerance | None = None
+    """For text answers that are numbers."""
+    pattern: str | None = None
+    """A regular expression for text answers, with at most one group."""
+    chrf: bool = False
+    """Whether text answers are compared by their character n-grams; needs the extra `chrf`."""
+    function: str | None = Field(default=None, pattern=r"^[^:]+\.py:[A-Za-z_]\w*$")
+    """`scorer.py:judge`: a function in a file, relative to the task file."""
+    judge: JudgeSpec | None = None
+
+
 class Task(Spec):
     """A task as its team describes it."""
 
@@ -149,6 +226,7 @@ class Task(Spec):
     data: DataSpec
     output: OutputContract
     metric: str
+    scoring: Scoring = Scoring()
     goals: Goals
     constraints: Constraints = Constraints()
     traffic: Traffic = Traffic()
@@ -173,8 +251,18 @@ class Task(Spec):
 
 
 METRICS: dict[str, tuple[str, ...]] = {
-    "label": ("accuracy",),
-    "json": ("field_f1", "exact"),
-    "text": ("exact", "normalized_exact"),
+    "label": ("accuracy", "cost_score", "function", "judge"),
+    "json": ("field_f1", "exact", "function", "judge"),
+    "text": ("exact", "normalized_exact", "number", "pattern", "chrf", "function", "judge"),
 }
-"""Primary metrics by kind of output; all lie in 0..1 and more is better."""
+"""Metrics that may decide, by kind of output; each row has a value in 0..1, and more is better."""
+
+NEEDS = {
+    "cost_score": "costs",
+    "number": "number",
+    "pattern": "pattern",
+    "chrf": "chrf",
+    "function": "function",
+    "judge": "judge",
+}
+"""Metrics that need a key of `scoring`."""
