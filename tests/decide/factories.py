@@ -5,7 +5,15 @@ from datetime import date
 
 from trimtab.decide.evidence import Evidence
 from trimtab.task.spec import Task
-from trimtab.types import Comparison, Forecast, Interval, Latency, Money, VariantScore
+from trimtab.types import (
+    Comparison,
+    Forecast,
+    Interval,
+    Latency,
+    Money,
+    Plateau,
+    VariantScore,
+)
 
 TODAY = date(2026, 6, 1)
 
@@ -118,6 +126,11 @@ def forecast(needed, low=None, high=None):
     )
 
 
+def plateau(state, high=0.01):
+    gain = Interval(estimate=0.0, low=-0.01, high=high, n=40, method="test")
+    return Plateau(state=state, last_share=0.6, gain=gain, least=0.03, statement=f"it is {state}")
+
+
 def evidence(**changes):
     """Prompt 0.60, fine-tune 0.90, goal 0.85; every blocking gate passes."""
     complete = Evidence(
@@ -132,5 +145,6 @@ def evidence(**changes):
         rows_approved=1_000,
         rows_total=1_000,
         prompt_search_complete=True,
+        plateau=plateau("exhausted"),
     )
     return replace(complete, **changes)

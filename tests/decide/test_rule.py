@@ -1,4 +1,5 @@
 import shutil
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from trimtab.decide import rule
 from trimtab.decide.rule import RULE, decide, rule_sha256
+from trimtab.store.history import Change, TaskHistory
 from trimtab.types import Finding
 
 from .factories import comparison, evidence, forecast, latency, money, score, task
@@ -16,6 +18,11 @@ NARROW_GAIN = {"fine_tune": score("fine-tune", 0.62), "comparison": comparison(0
 PROMPT_MEETS = {"prompt": score("prompt", 0.90)}
 BELOW_GOAL = {"fine_tune": score("fine-tune", 0.75), "comparison": comparison(0.15)}
 STOP = Finding(check="leakage", severity="stop", message="a test row is in train", count=1)
+
+
+def moved(day):
+    return TaskHistory(date(2025, 9, 1), (Change(day, ("metric",)),))
+
 
 BRANCHES = {
     # 1: nothing to compare
@@ -154,7 +161,8 @@ BRANCHES = {
     "no gain": (evidence(**NO_GAIN), "prompt"),
     "gain does not pay": (evidence(money=money(p_pays=0.89)), "prompt"),
     "gain below break-even": (evidence(money=money(break_even=400_000.0)), "prompt"),
-    "task moves": (evidence(task=task(traffic={"stable_since": "2026-05-20"})), "prompt"),
+    "task moves": (evidence(history=moved(date(2026, 5, 20))), "prompt"),
+    "task is young": (evidence(task=task(traffic={"stable_since": "2026-05-20"})), "inconclusive"),
     "no way back": (evidence(task=task(upkeep={"rollback": False})), "prompt"),
     "rows not approved": (evidence(rows_approved=899), "prompt"),
     "fine-tune too slow": (

@@ -141,21 +141,113 @@ def test_any_curve_gives_ordered_rows_and_qualities_in_range(qualities, goal):
 
 @pytest.mark.parametrize("bent", [False, True])
 def test_bands_cover_what_happens_later(bent):
-    """95% nominal, 150 curves a case (Monte-Carlo error about 2 points)."""
-    sizes = np.array([50.0, 100, 200, 400])
-    at = np.array([800.0, 1_600, 3_200])
+    """95% nominal, 150 curves a case (Monte-Carlo error about 2 points), each of which departs from
+    its law as real ones do: by a fifth of each step."""
+    sizes = 50.0 * 2 ** np.arange(7)
     rng = np.random.default_rng(5)
     covered = []
     for seed in range(150):
         exponent, gain = rng.uniform(0.2, 0.7), rng.uniform(0.3, 0.6)
         offset = rng.uniform(0, 150) if bent else 0.0  # steepens, as fine-tuning curves do
         floor = rng.uniform(0.0, 0.1)
-
-        def error(n, exponent=exponent, gain=gain, offset=offset, floor=floor):
-            return floor + gain * ((n + offset) / (50 + offset)) ** -exponent
-
-        seen = np.clip(error(sizes) + rng.normal(0, 0.03, 4), 0, 1)
-        draws = error_draws(Curve(sizes, seen, np.full(4, 0.03)), at, seed)
+        logs = np.log(floor + gain * ((sizes + offset) / (50 + offset)) ** -exponent)
+        steps = np.diff(logs, prepend=logs[0]) * (1 + 0.2 * rng.normal(size=7))
+        error = np.exp(logs[0] + steps.cumsum())
+        seen = np.clip(error[:4] + rng.normal(0, 0.03, 4), 0, 1)
+        draws = error_draws(Curve(sizes[:4], seen, np.full(4, 0.03)), sizes[4:], seed)
         low, high = np.quantile(draws, (0.025, 0.975), axis=0)
-        covered.append((low <= error(at)) & (error(at) <= high))
+        covered.append((low <= error[4:]) & (error[4:] <= high))
     assert 0.9 <= np.mean(covered) <= 0.995
+
+
+def prompt_at(quality, half=0.01):
+    return Interval(estimate=quality, low=quality - half, high=quality + half, n=64, method="test")
+
+
+def test_when_the_curve_beats_the_best_prompt():
+    rival = forecast(points(), 0.99, 0.5, prompt=prompt_at(0.85)).to_beat_prompt
+    assert rival.target == 0.85
+    assert rival.rows == pytest.approx(1_000, rel=0.15)
+    assert rival.low < rival.rows < rival.high
+    assert rival.chance > 0.95
+    assert rival.label_cost == pytest.approx(0.5 * (rival.rows - 800))
+    assert rival.label_cost_low <= rival.label_cost <= rival.label_cost_high
+
+
+def test_a_prompt_that_is_less_sure_widens_the_answer():
+    sure, unsure = (
+        forecast(points(), 0.99, prompt=prompt_at(0.85, half)).to_beat_prompt
+        for half in (0.005, 0.04)
+    )
+    assert unsure.high - unsure.low > sure.high - sure.low
+
+
+def test_a_prompt_without_an_interval_is_no_rival():
+    unknown = Interval(estimate=0.8, low=None, high=None, n=1, method="test")
+    assert forecast(points(), 0.9, prompt=unknown).to_beat_prompt is None
+    assert forecast(points(), 0.9).to_beat_prompt is None
+
+
+def test_stop_collecting_where_even_the_best_case_misses_the_goal():
+    result = forecast(points(of=lambda n: 0.8 - 3 / n, half=0.005), 0.95, 0.5)
+    assert result.stop_collecting
+    assert result.at_reach.high < 0.95
+    assert result.chance < 0.025
+    assert "stop collecting" in result.statement
+    assert result.label_cost is None
+
+
+def test_a_goal_in_reach_is_no_reason_to_stop():
+    result = forecast(points(), 0.85)
+    assert not result.stop_collecting
+    assert result.chance > 0.95
+    assert not forecast(points((100, 200)), 0.85).stop_collecting, "unknown is not out of reach"
+
+
+def test_label_costs_have_the_bounds_of_the_rows():
+    result = forecast(points(), 0.85, label_cost=2.0)
+    assert result.label_cost_low == 2.0 * max(0, result.rows_low - 800)
+    assert result.label_cost_high == 2.0 * (result.rows_high - 800)
+
+
+def test_loss_is_forecast_beside_the_metric():
+    def loss(n):
+        return 0.2 + 3 * n**-0.4
+
+    seen = [point(n, law(n)).model_copy(update={"dev_loss": loss(n)}) for n in SIZES]
+    ahead = forecast(seen, 0.9).loss
+    assert [rows for rows, *_ in ahead] == [1_600, 3_200, 6_400]
+    for rows, middle, low, high in ahead:
+        assert low <= loss(rows) <= high
+        assert middle == pytest.approx(loss(rows), rel=0.1)
+
+
+def test_a_loss_of_zero_has_no_forecast():
+    seen = [point(n, law(n)).model_copy(update={"dev_loss": 0.0}) for n in SIZES]
+    assert forecast(seen, 0.9).loss == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "law_of", "tolerance"),
+    [
+        ("power", lambda n: 2.0 * n**-0.3, 0.03),
+        ("floor", lambda n: 0.1 + 2.0 * n**-0.5, 0.08),
+        ("rectified", lambda n: 60 / (200 + n**0.7), 0.08),
+    ],
+)
+def test_each_law_is_recognised(name, law_of, tolerance):
+    """Points without noise: the middle at 8x is the law's, and the interval holds it."""
+    sizes = np.array([50.0, 100, 200, 400, 800, 1_600])
+    curve = Curve(sizes, law_of(sizes), 0.001 * law_of(sizes))
+    at = np.array([12_800.0])
+    low, middle, high = np.quantile(error_draws(curve, at, 0), (0.025, 0.5, 0.975), axis=0)
+    assert middle == pytest.approx(law_of(at), rel=tolerance), name
+    assert low <= law_of(at) <= high
+
+
+def test_draws_pass_through_what_was_measured():
+    """Within the measured range the draws bend to the points, noise permitting."""
+    sizes = np.array(SIZES, dtype=float)
+    errors = np.array([0.5, 0.37, 0.30, 0.2, 0.16])
+    draws = error_draws(Curve(sizes, errors, np.full(5, 0.001)), sizes, 0)
+    assert np.median(draws, axis=0) == pytest.approx(errors, rel=0.02)

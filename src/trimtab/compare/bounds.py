@@ -88,9 +88,9 @@ def bootstrap_t_bounds(
     spread gives NaN. Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap, ch. 12.
     """
     centre = columns.mean(axis=0)
-    totals, sizes = _cluster_totals(columns - centre, codes)
+    totals, sizes = cluster_totals(columns - centre, codes)
     blocks = []
-    for weights in _resamples(len(sizes), seed):
+    for weights in resamples(len(sizes), seed):
         means, errors = _ratio_means(weights, totals, sizes)
         infinite = np.copysign(np.inf, means)
         blocks.append(np.divide(means, errors, out=infinite, where=errors > 0))
@@ -105,7 +105,7 @@ def bootstrap_t_bounds(
 
 def standard_errors(columns: Array, codes: Codes) -> Array:
     """Standard error of each column's mean with the clusters as the independent units (>= 2)."""
-    totals, sizes = _cluster_totals(columns - columns.mean(axis=0), codes)
+    totals, sizes = cluster_totals(columns - columns.mean(axis=0), codes)
     error: Array = _ratio_means(np.ones((1, len(sizes))), totals, sizes)[1][0]
     return error
 
@@ -125,7 +125,7 @@ def sign_flip_p(values: Array, codes: Codes, flips: int, seed: int) -> float:
     (1 + flips at least as far from 0 as the data) / (1 + flips): Phipson & Smyth 2010, Stat. Appl.
     Genet. Mol. Biol. 9:39.
     """
-    totals = _cluster_totals(values[:, None], codes)[0][:, 0]
+    totals = cluster_totals(values[:, None], codes)[0][:, 0]
     totals = totals[totals != 0]
     if not len(totals):
         return 1.0
@@ -152,7 +152,7 @@ def _ratio_means(weights: Array, totals: Array, sizes: Array) -> tuple[Array, Ar
     return means, errors
 
 
-def _cluster_totals(columns: Array, codes: Codes) -> tuple[Array, Array]:
+def cluster_totals(columns: Array, codes: Codes) -> tuple[Array, Array]:
     """(G, S) sums and (G,) sizes of the clusters."""
     sizes = np.bincount(codes).astype(np.float64)
     totals = np.zeros((len(sizes), columns.shape[1]))
@@ -160,7 +160,7 @@ def _cluster_totals(columns: Array, codes: Codes) -> tuple[Array, Array]:
     return totals, sizes
 
 
-def _resamples(groups: int, seed: int) -> Iterator[Array]:
+def resamples(groups: int, seed: int) -> Iterator[Array]:
     """Blocks of resamples: how often each of the clusters was drawn, RESAMPLES rows in all."""
     rng = np.random.default_rng(seed)
     for rows in blocks(RESAMPLES, groups):

@@ -36,11 +36,7 @@ def compare(
     """
     if not a or not b:
         raise RunError("a comparison needs records of both variants")
-    firsts_a, firsts_b = first_repeats(a), first_repeats(b)
-    scored_a, scored_b = scored(firsts_a), scored(firsts_b)
-    shared = [example for example in scored_a if example in scored_b]
-    of_a = np.array([metric_of(scored_a[e], metric, e) for e in shared])
-    of_b = np.array([metric_of(scored_b[e], metric, e) for e in shared])
+    shared, of_a, of_b = shared_scores(a, b, metric)
     names = [clusters.get(e, e) for e in shared] if clusters else shared
     wins, losses = int((of_b > of_a).sum()), int((of_b < of_a).sum())
     alone = len(set(names)) == len(shared)
@@ -63,9 +59,20 @@ def compare(
         wins=wins,
         losses=losses,
         ties=len(shared) - wins - losses,
-        failures_a=len(firsts_a) - len(scored_a),
-        failures_b=len(firsts_b) - len(scored_b),
+        failures_a=_failures(a),
+        failures_b=_failures(b),
     )
+
+
+def shared_scores(
+    a: Sequence[Record], b: Sequence[Record], metric: str
+) -> tuple[list[str], Array, Array]:
+    """Examples that both scored at repeat 0, in the order of `a`, and the scores of each side."""
+    scored_a, scored_b = scored(first_repeats(a)), scored(first_repeats(b))
+    shared = [example for example in scored_a if example in scored_b]
+    of_a = np.array([metric_of(scored_a[e], metric, e) for e in shared])
+    of_b = np.array([metric_of(scored_b[e], metric, e) for e in shared])
+    return shared, of_a, of_b
 
 
 def rows_to_settle(comparison: Comparison, difference: float) -> int | None:
@@ -76,6 +83,11 @@ def rows_to_settle(comparison: Comparison, difference: float) -> int | None:
     if comparison.smallest_detectable is None:
         return None
     return math.ceil(comparison.n * (comparison.smallest_detectable / difference) ** 2)
+
+
+def _failures(records: Sequence[Record]) -> int:
+    firsts = first_repeats(records)
+    return len(firsts) - len(scored(firsts))
 
 
 def mcnemar(wins: int, losses: int) -> float:

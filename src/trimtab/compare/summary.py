@@ -38,22 +38,23 @@ def summarise(
 
     `clusters` maps example ids to clusters (an example outside it stands alone). What is measured
     apart, `prompt_tokens`, `latency` and `agreement`, is passed through. Raises RunError where
-    records are of another variant, an example occurs twice or a record lacks a metric.
+    records are of another variant, an example occurs twice or a record lacks `metric`. Another
+    metric is the mean over the records that have it.
     """
     if records and records[0].variant != variant.id:
         raise RunError(f"records of variant {records[0].variant} given for {variant.id}")
     firsts = first_repeats(records)
     outcomes = scored(firsts)
-    names = [clusters.get(e, e) for e in outcomes] if clusters else None
 
-    def over_examples(values: Sequence[float]) -> Interval:
-        return mean_interval(values, names, seed=seed)
+    def over_examples(values: Mapping[str, float]) -> Interval:
+        names = [clusters.get(e, e) for e in values] if clusters else None
+        return mean_interval(list(values.values()), names, seed=seed)
 
     others = sorted({name for outcome in outcomes.values() for name in outcome.metrics} - {metric})
-    metrics = {
-        name: over_examples([metric_of(o, name, e) for e, o in outcomes.items()])
-        for name in (metric, *others)
-    }
+    metrics = {metric: over_examples({e: metric_of(o, metric, e) for e, o in outcomes.items()})}
+    for name in others:
+        found = {e: o.metrics[name] for e, o in outcomes.items() if name in o.metrics}
+        metrics[name] = over_examples(found)
     failed = Counter(r.outcome.boundary for r in firsts.values() if isinstance(r.outcome, Failed))
     completions = answered(records).values()
     return VariantScore(
@@ -66,7 +67,7 @@ def summarise(
         failure_boundaries=dict(failed),
         quality=metrics[metric],
         metrics=metrics,
-        validity=over_examples([float(o.valid) for o in outcomes.values()]),
+        validity=over_examples({e: float(o.valid) for e, o in outcomes.items()}),
         tokens_in=_mean([c.tokens_in for c in completions]),
         tokens_cached=_mean([c.tokens_cached for c in completions]),
         tokens_out=_mean([c.tokens_out for c in completions]),

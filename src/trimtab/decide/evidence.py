@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from trimtab.compare.latency import CALLS_FOR_P95
+from trimtab.store.history import TaskHistory
 from trimtab.task.spec import Task
-from trimtab.types import Comparison, Finding, Forecast, Interval, Money, Status, VariantScore
+from trimtab.types import (
+    Comparison,
+    Finding,
+    Forecast,
+    Interval,
+    JudgeAgreement,
+    Money,
+    Plateau,
+    Retention,
+    Sensitivity,
+    Status,
+    VariantScore,
+)
 
 _MOST_ASKED = 100
 """Times as many rows and calls beyond which nobody would measure them."""
@@ -21,9 +34,9 @@ class Evidence:
 
     Scores and comparison are of the sealed test, one winner of each arm. `n_train` counts the
     distinct rows there are to train on, `rows_approved` of `rows_total` were approved by a named
-    person. `task_changes` counts changes of instructions, output or metric that earlier runs
-    saw, the last of them on `last_changed`. `stopped_by` names a budget that ended the run early,
-    `no_tuning` the reason why no fine-tune was planned.
+    person. `plateau` and `sensitivity` are of the prompt search on dev. `history` holds the
+    changes of the task that git and earlier runs saw. `stopped_by` names a budget that ended the
+    run early, `no_tuning` the reason why no fine-tune was planned.
     """
 
     task: Task
@@ -37,12 +50,15 @@ class Evidence:
     rows_approved: int
     rows_total: int
     prompt_search_complete: bool
+    plateau: Plateau | None = None
+    sensitivity: Sensitivity | None = None
     money_missing: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    retention: Retention | None = None
+    judge: JudgeAgreement | None = None
     stopped_by: str | None = None
     no_tuning: str | None = None
-    task_changes: int | None = None
-    last_changed: date | None = None
+    history: TaskHistory = field(default_factory=TaskHistory)
 
     @property
     def why_no_fine_tune(self) -> str:

@@ -1,10 +1,15 @@
 """What a fine-tune gains over the best prompt, and what it must reach itself, as gates.
 
-See gates.py for what pass, fail and unknown mean.
+See gates.py for what pass, fail and unknown mean. Any one gain is enough, so the gains are tested
+together: a gain whose figures have intervals must keep a p-value of at most 5% after Holm's
+correction for all of them.
 """
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
+from trimtab.compare.several import holm
 from trimtab.decide.evidence import (
     Evidence,
     against,
@@ -15,10 +20,53 @@ from trimtab.decide.evidence import (
     worst,
 )
 from trimtab.decide.thresholds import CHOICE, GUIDE, THRESHOLDS
-from trimtab.types import Gate, Interval, Status
+from trimtab.types import Gate, Interval, Sensitivity, Status
 
 QUALITY = "gain-quality"
 OTHER_GAINS = ("gain-cost", "gain-latency", "gain-format", "gain-consistency")
+_LEVEL = 0.05
+_WIDTH_95 = 2 * 1.959964
+
+
+def _corrected(evidence: Evidence, gate: Gate) -> Gate:
+    """`gate` as it stands, or unknown where its gain may be one lucky figure among several."""
+    p_value = holm(_p_values(evidence))[gate.name]
+    if gate.status != "pass" or p_value is None or p_value <= _LEVEL:
+        return gate
+    return gate.model_copy(
+        update={
+            "status": "unknown",
+            "evidence": f"{gate.evidence}; p {p_value:.2g} after Holm's correction for all gains",
+            "settle": "more test rows",
+        }
+    )
+
+
+def _p_values(evidence: Evidence) -> dict[str, float | None]:
+    """P-value of each gain being none at all; None where a side has no interval."""
+    before, after = evidence.prompt, evidence.fine_tune
+    if before is None or after is None:
+        return dict.fromkeys((QUALITY, *OTHER_GAINS))
+    mean_of = [score.latency.mean_interval if score.latency else None for score in (before, after)]
+    return {
+        QUALITY: evidence.comparison.p_value if evidence.comparison else None,
+        "gain-cost": _p_higher(after.money_interval, before.money_interval),
+        "gain-latency": _p_higher(mean_of[1], mean_of[0]),
+        "gain-format": _p_higher(before.validity, after.validity),
+        "gain-consistency": _p_higher(before.agreement, after.agreement),
+    }
+
+
+def _p_higher(low: Interval | None, high: Interval | None) -> float | None:
+    """Two-sided p of two independent estimates being of one value, 1 where `high` is not above."""
+    lower, higher = band(low), band(high)
+    if lower is None or higher is None:
+        return None
+    gap = higher[0] - lower[0]
+    variance = sum(((top - bottom) / _WIDTH_95) ** 2 for _, bottom, top in (lower, higher))
+    if gap <= 0:
+        return 1.0
+    return 2 * NormalDist().cdf(-gap / variance**0.5) if variance > 0 else 0.0
 
 
 def _quality(evidence: Evidence) -> Gate:
@@ -33,7 +81,8 @@ def _quality(evidence: Evidence) -> Gate:
         elif high < least:
             status = "fail"
         sentence = f"fine-tune minus prompt: {estimate:+.3f} (95%: {low:+.3f} to {high:+.3f})"
-    return Gate(
+        sentence += _layouts(evidence.sensitivity)
+    gate = Gate(
         name=QUALITY,
         question="Is the fine-tune better, by enough to matter?",
         status=status,
@@ -43,13 +92,26 @@ def _quality(evidence: Evidence) -> Gate:
         basis="measured" if found else "none",
         settle="more test rows" if status == "unknown" else "",
     )
+    return _corrected(evidence, gate)
+
+
+def _layouts(found: Sensitivity | None) -> str:
+    """How far the prompt's own quality moves with its layout; empty where that is not known."""
+    if found is None or found.spread is None or found.worst is None or found.mean is None:
+        return ""
+    return (
+        f"; in {len(found.layouts)} layouts of the same meaning the prompt scores "
+        f"{found.mean:.3f} on average and {found.worst:.3f} at worst on {found.rows} dev rows "
+        f"(standard deviation {found.spread:.3f} without the noise of the rows)"
+    )
 
 
 def _cost(evidence: Evidence) -> Gate:
     money = evidence.money
     prompt = money.prompt_per_call if money else None
     tune = money.tune_per_call if money else None
-    return _less("gain-cost", "Does a call cost less?", "money per call", prompt, tune)
+    gate = _less("gain-cost", "Does a call cost less?", "money per call", prompt, tune)
+    return _corrected(evidence, gate)
 
 
 def _latency(evidence: Evidence) -> Gate:
@@ -58,7 +120,8 @@ def _latency(evidence: Evidence) -> Gate:
         score.latency.mean if score and score.latency else None
         for score in (evidence.prompt, evidence.fine_tune)
     )
-    return _less("gain-latency", "Is it faster?", "mean latency in seconds", prompt, tune)
+    gate = _less("gain-latency", "Is it faster?", "mean latency in seconds", prompt, tune)
+    return _corrected(evidence, gate)
 
 
 def _less(name: str, question: str, what: str, prompt: float | None, tune: float | None) -> Gate:
@@ -91,12 +154,13 @@ def _format(evidence: Evidence) -> Gate:
     if prompt and prompt.low is not None and prompt.low >= goal:
         solved = f"the prompt already holds the format ({_bounds(prompt)}, goal {goal:g})"
         return gate.model_copy(update={"status": "fail", "evidence": solved, "settle": ""})
-    return gate
+    return _corrected(evidence, gate)
 
 
 def _consistency(evidence: Evidence) -> Gate:
     prompt, tune = (s.agreement if s else None for s in (evidence.prompt, evidence.fine_tune))
-    return _higher("gain-consistency", "Are repeated answers more alike?", prompt, tune)
+    gate = _higher("gain-consistency", "Are repeated answers more alike?", prompt, tune)
+    return _corrected(evidence, gate)
 
 
 def _higher(name: str, question: str, prompt: Interval | None, tune: Interval | None) -> Gate:

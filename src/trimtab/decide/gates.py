@@ -7,17 +7,19 @@ fine-tune may win; of the gains in gains.py at least one must pass besides.
 
 from __future__ import annotations
 
-from datetime import timedelta
-
+from trimtab.audit.coverage import WARN_AUC
+from trimtab.audit.difficulty import CHALLENGING
+from trimtab.decide.ability import general_ability
 from trimtab.decide.evidence import (
     Evidence,
-    against,
     constraint_checks,
     goal_checks,
     settled_by,
     worst,
 )
 from trimtab.decide.gains import GAINS
+from trimtab.decide.judge import judge_agrees
+from trimtab.decide.stability import format_stable, task_stable
 from trimtab.decide.thresholds import CHOICE, GUIDE, THRESHOLDS
 from trimtab.types import Gate, Status
 
@@ -26,12 +28,13 @@ _INVERSE: dict[Status, Status] = {"pass": "fail", "fail": "pass", "unknown": "un
 
 def gates(evidence: Evidence) -> tuple[Gate, ...]:
     """All gates in the order of the report: prompting, task, data, upkeep, fine-tune, gains."""
-    return tuple(gate(evidence) for gate in (*_CONDITIONS, *GAINS))
+    judge = (judge_agrees,) if evidence.task.metric == "judge" else ()
+    return tuple(gate(evidence) for gate in (*_CONDITIONS, *judge, *GAINS))
 
 
 def _search_complete(evidence: Evidence) -> Gate:
     asked = evidence.task.search.demonstrations
-    found, settle = "it ran to its end, with and without demonstrations", ""
+    found, settle = "every stage ran to its end, with and without demonstrations", ""
     if not evidence.prompt_search_complete:
         cause = f" ({evidence.stopped_by})" if evidence.stopped_by else ""
         found, settle = f"it was cut short{cause}", "a larger budget, so that the search ends"
@@ -43,7 +46,7 @@ def _search_complete(evidence: Evidence) -> Gate:
         question="Was the whole prompt search run before tuning?",
         status="unknown" if settle else "pass",
         evidence=found,
-        threshold="every planned prompt measured, some of them with demonstrations",
+        threshold="every stage of hand-made prompts measured, some with demonstrations",
         source=GUIDE,
         basis="measured",
         blocks=True,
@@ -52,65 +55,71 @@ def _search_complete(evidence: Evidence) -> Gate:
 
 
 def _prompting_exhausted(evidence: Evidence) -> Gate:
-    """Does not block: a cheaper fine-tune may replace a prompt that is good enough."""
+    """Goals are compared with estimates, as in the rule: where all are met, the prompt wins."""
     status: Status = "unknown"
     sentences, settle = ["no prompt was measured"], "measure a prompt"
     if evidence.prompt is not None:
-        quality, *others = (
+        checks = (
             *goal_checks(evidence.prompt, evidence.task),
             *constraint_checks(evidence.prompt, evidence.task),
         )
-        reached = against(quality.limit, evidence.prompt.quality)
-        status = _INVERSE[worst((reached, *(check.status for check in others)))]
-        sentences = [check.sentence for check in (quality, *others)]
-        settle = settled_by(others) or "more test rows"
+        status = _INVERSE[worst(check.status for check in checks)]
+        sentences = [check.sentence for check in checks]
+        settle = settled_by(checks)
+        if status == "pass":
+            status, settle = _on_a_plateau(evidence)
+        sentences.append(evidence.plateau.statement if evidence.plateau else "no prompt was tried")
+        if _out_of_reach(evidence):
+            sentences.append(
+                f"as much search again would not bring the {_lacking(evidence):.3f} that it lacks"
+            )
     return Gate(
         name="prompting-exhausted",
-        question="Does even the best prompt miss a goal or a constraint?",
+        question="Does even the best prompt miss a goal or a constraint, and would more search "
+        "not mend it?",
         status=status,
         evidence="; ".join(sentences),
-        threshold="the interval of its quality lies below the goal, or another limit is missed",
+        threshold="a goal or limit is missed, and the last part of the search bought less than "
+        f"{100 * evidence.task.goals.smallest_difference:g} points, with its whole interval, or, "
+        "where that cannot be told, less than lacks to the goal and to the fine-tune",
         source="task file: goals, constraints",
         basis="measured" if evidence.prompt else "none",
+        blocks=True,
         settle=settle if status == "unknown" else "",
     )
 
 
-def _task_stable(evidence: Evidence) -> Gate:
-    since, changed = evidence.task.traffic.stable_since, evidence.last_changed
-    limit = evidence.today - timedelta(days=THRESHOLDS.stable_days)
-    status: Status = "unknown"
-    found = "nobody said since when the task stands"
-    if since is not None:
-        contradicted = changed is not None and changed >= since
-        status = "pass" if since <= limit and not contradicted else "fail"
-        found = f"unchanged since {since.isoformat()}, by the task file"
-    if changed is not None:
-        found += f"; runs saw {evidence.task_changes} changes, the last by {changed.isoformat()}"
-    return Gate(
-        name="task-stable",
-        question="Do instructions, output and metric stand still?",
-        status=status,
-        evidence=found,
-        threshold=f"unchanged for {THRESHOLDS.stable_days} days",
-        source=f"{GUIDE}; the days are {CHOICE}",
-        basis="none" if since is None else "asked",
-        blocks=True,
-        settle="set traffic.stable_since" if since is None else "",
+def _on_a_plateau(evidence: Evidence) -> tuple[Status, str]:
+    """Whether more search would not pay, and what would tell where that is unknown."""
+    plateau = evidence.plateau
+    if (plateau is not None and plateau.state == "exhausted") or _out_of_reach(evidence):
+        return "pass", ""
+    if plateau is not None and plateau.state == "unclear":
+        return "unknown", "more budget for the prompt search, or more dev rows (data.dev)"
+    return "unknown", "more budget for the prompt search"
+
+
+def _out_of_reach(evidence: Evidence) -> bool:
+    """Whether a search that does not clearly rise, gone on for as long again, would bring less
+    than the prompt lacks, even at the upper end of what its last part bought."""
+    plateau, lacking = evidence.plateau, _lacking(evidence)
+    return (
+        plateau is not None
+        and plateau.state == "unclear"
+        and plateau.gain.high is not None
+        and plateau.gain.high < lacking
     )
 
 
-def _format_stable(evidence: Evidence) -> Gate:
-    """Does not block: the same date answers for the format, and task-stable blocks on it."""
-    stable = _task_stable(evidence)
-    return stable.model_copy(
-        update={
-            "name": "format-stable",
-            "question": "Does the output format stand still?",
-            "evidence": f"as the task as a whole: {stable.evidence}",
-            "blocks": False,
-        }
-    )
+def _lacking(evidence: Evidence) -> float:
+    """Quality by which the best prompt misses the goal, or the fine-tune where that is nearer."""
+    if evidence.prompt is None or evidence.prompt.quality.estimate is None:
+        return 0.0
+    reached = evidence.prompt.quality.estimate
+    wanted = evidence.task.goals.quality
+    if evidence.fine_tune is not None and evidence.fine_tune.quality.estimate is not None:
+        wanted = min(wanted, evidence.fine_tune.quality.estimate)
+    return max(0.0, wanted - reached)
 
 
 def _enough_data(evidence: Evidence) -> Gate:
@@ -173,30 +182,48 @@ def _data_sound(evidence: Evidence) -> Gate:
     )
 
 
-def _covers_traffic(_: Evidence) -> Gate:
-    return Gate(
+def _covers_traffic(evidence: Evidence) -> Gate:
+    return _from_audit(
+        evidence,
+        check="coverage",
         name="data-covers-traffic",
         question="Do the rows look like the real inputs?",
-        status="unknown",
-        evidence="the rows were not compared with real traffic; every figure holds for inputs "
-        "like these rows only",
-        threshold="inputs distributed as in a sample of traffic",
-        source=GUIDE,
-        basis="none",
-        settle="compare the rows with a sample of unlabelled real inputs",
+        threshold=f"a learner tells rows from traffic with an AUC of at most {WARN_AUC}, and no "
+        "common kind of input is missing",
+        settle="name a sample of unlabelled real inputs in data.traffic_sample",
     )
 
 
-def _hard_cases(_: Evidence) -> Gate:
-    return Gate(
+def _hard_cases(evidence: Evidence) -> Gate:
+    return _from_audit(
+        evidence,
+        check="difficulty",
         name="hard-cases",
         question="Does the data hold hard and edge cases?",
-        status="unknown",
-        evidence="hard and edge cases were not counted",
-        threshold="hard and edge cases are among the rows",
-        source=GUIDE,
-        basis="none",
-        settle="have someone who knows the task list the hard cases and label them",
+        threshold=f"at least {CHALLENGING:.0%} of the tried rows are hard or ambiguous",
+        settle="measure several variants, or train, on more rows",
+    )
+
+
+def _from_audit(
+    evidence: Evidence, *, check: str, name: str, question: str, threshold: str, settle: str
+) -> Gate:
+    """What the audit's finding `check` says. Does not block: a finding that must stop a decision
+    has the severity stop, and data-sound blocks on it."""
+    found = next((each for each in evidence.findings if each.check == check), None)
+    measured = found is not None and found.measured
+    status: Status = "unknown"
+    if found is not None and measured:
+        status = "pass" if found.severity == "info" else "fail"
+    return Gate(
+        name=name,
+        question=question,
+        status=status,
+        evidence=found.message if found else "the audit did not look at it",
+        threshold=threshold,
+        source=f"{GUIDE}; the limit is {CHOICE}",
+        basis="measured" if measured else "none",
+        settle="" if measured else settle,
     )
 
 
@@ -255,31 +282,6 @@ def _upkeep(evidence: Evidence) -> Gate:
     )
 
 
-def _general_ability(evidence: Evidence) -> Gate:
-    needed = evidence.task.constraints.general_ability
-    found = {
-        None: "nobody said whether the tuned model must still do other work",
-        "needed": "needed, and what tuning cost it elsewhere was not measured",
-        "not-needed": "the tuned model does this task only",
-    }
-    settle = {
-        None: "set constraints.general_ability to needed or not-needed",
-        "needed": "measure general ability before and after tuning",
-        "not-needed": "",
-    }
-    return Gate(
-        name="general-ability",
-        question="Is general ability kept, or not needed?",
-        status="pass" if needed == "not-needed" else "unknown",
-        evidence=found[needed],
-        threshold="not needed, or kept within a margin",
-        source=GUIDE,
-        basis="asked" if needed else "none",
-        blocks=True,
-        settle=settle[needed],
-    )
-
-
 def _failures(evidence: Evidence) -> Gate:
     shares = {
         score.name: score.failures / (score.n + score.failures)
@@ -304,8 +306,8 @@ def _failures(evidence: Evidence) -> Gate:
 _CONDITIONS = (
     _search_complete,
     _prompting_exhausted,
-    _task_stable,
-    _format_stable,
+    task_stable,
+    format_stable,
     _enough_data,
     _data_approved,
     _data_sound,
@@ -313,6 +315,6 @@ _CONDITIONS = (
     _hard_cases,
     _volume_pays,
     _upkeep,
-    _general_ability,
+    general_ability,
     _failures,
 )

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from trimtab.compare.looking import FEWEST_ROWS
 from trimtab.compare.paired import rows_to_settle
 from trimtab.decide.evidence import Evidence, meets_everything
 from trimtab.decide.gains import OTHER_GAINS, QUALITY
 from trimtab.decide.gates import gates, rows_required
+from trimtab.decide.judge import JUDGE
 from trimtab.decide.thresholds import THRESHOLDS
 from trimtab.decide.wording import (
     labels_headline,
@@ -19,23 +21,27 @@ from trimtab.decide.wording import (
     warning,
     would_change,
 )
+from trimtab.prompt.search import LAST_SHARE
 from trimtab.tune.curve_fit import MAX_REACH
 from trimtab.types import Gate, Verdict, Word, content_hash
 
 RULE = """\
 All scores are of the sealed test, the difference is fine-tune minus prompt on the same rows, and
-goals are compared with estimates, a limit of latency with the whole interval. The first line that
-holds decides.
+goals are compared with estimates, a limit of latency with the whole interval. A test of
+{looked_at_from} rows or more ends once the two are told apart; the interval then allows for the
+looks. The first line that holds decides.
 
 1. inconclusive, if no comparison was measured: the best prompt is missing, or the fine-tune is
    missing although one was asked for and there are {fewest_rows} rows to train on, or their
-   difference has no interval, or more than {failure_cap:.0%} of either's calls failed.
+   difference has no interval, or more than {failure_cap:.0%} of either's calls failed; or if the
+   metric is a judge model's score and its agreement with people is not shown.
 2. prompt, if the best prompt meets every goal and constraint: it is not exhausted on the team's own
    criteria, whatever a fine-tune would add.
 3. fine-tune, if it shows a gain and every blocking gate passes. A gain is shown if the interval of
    the difference lies above 0 and its estimate is at least the smallest difference that matters;
    or if the interval lies above minus that difference and cost, latency (each by more than
-   {relative_gain:.0%}), format or consistency is better.
+   {relative_gain:.0%}), format or consistency is better. Where a gain has a p-value, it must be at
+   most 5% after Holm's correction for all gains.
 4. collect-data, if no blocking gate fails but the amount of data, and either both arms miss the
    goal of quality and the learning curve reaches it with more rows than there are, within
    {max_reach} times its largest size; or the fine-tune shows a gain and only the amount of data
@@ -47,8 +53,18 @@ holds decides.
 
 The gates, and which of them block, are those of the report. Stable means {stable_days} days
 unchanged; enough data means {fewest_rows} rows for label or JSON output and {rows_for_any_task} for
-any other; approved means {approved_share:.0%} of the rows.
-""".format(**asdict(THRESHOLDS), max_reach=MAX_REACH)
+any other; approved means {approved_share:.0%} of the rows; general ability is kept if the interval
+of the loss on the retention suite is within the task's margin and no part of it is shown to lose
+more. Prompting is exhausted where the best prompt misses a goal or limit and the last
+{last_share:.0%} of its search bought less than the smallest difference that matters, with the whole
+interval on dev or, where that cannot be told, surely less than the prompt lacks to the goal and to
+the fine-tune; where the search still rises, more of it would settle the question.
+""".format(
+    **asdict(THRESHOLDS),
+    max_reach=MAX_REACH,
+    last_share=LAST_SHARE,
+    looked_at_from=FEWEST_ROWS,
+)
 
 
 def rule_sha256() -> str:
@@ -123,7 +139,14 @@ def _unmeasured(case: _Case) -> Verdict | None:
     prompt, fine_tune = evidence.prompt, evidence.fine_tune
     tunable = evidence.task.models.tune is not None and evidence.n_train >= THRESHOLDS.fewest_rows
     what, settle = "", "a larger budget, or a smaller search in the task file"
-    if prompt is None or prompt.quality.estimate is None:
+    judge = next((g for g in case.gates if g.name == JUDGE and g.status != "pass"), None)
+    if judge is not None:
+        what = (
+            "the metric is a judge model's score, and whether it agrees with people is not shown "
+            f"({judge.evidence})"
+        )
+        settle = judge.settle or "another judge model or rubric, or a metric without a model"
+    elif prompt is None or prompt.quality.estimate is None:
         what = f"no prompt was measured on the test rows{stopped}"
     elif fine_tune is None and tunable:
         what = evidence.why_no_fine_tune

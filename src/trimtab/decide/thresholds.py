@@ -22,6 +22,9 @@ class Thresholds:
     """Share of failed calls above which nothing is concluded."""
     relative_gain: float = 0.2
     """Least saving in cost or latency that counts: twice the price error that money.py assumes."""
+    judge_kappa: float = 0.4
+    judge_reviews: int = 30
+    """People's grades below which a judge's agreement with them is too unsure to rest on."""
 
 
 THRESHOLDS = Thresholds()

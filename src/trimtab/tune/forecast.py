@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from trimtab.tune.curve_fit import MAX_REACH, Array, Curve, error_draws
-from trimtab.types import CurvePoint, Forecast
+from trimtab.tune.curve_fit import DRAWS, FEWEST_SIZES, MAX_REACH, Array, Curve, error_draws
+from trimtab.types import CurvePoint, Forecast, Interval, RowsNeeded
 
-FEWEST_SIZES = 3
 _TAILS = (0.025, 0.975)
 _WIDTH_95 = 2 * 1.959964
 """Width of a 95% interval in standard deviations."""
@@ -23,6 +22,10 @@ _SMALLEST_SD = 0.002
 _GRID = 241
 _SHOWN = 41
 """Sizes of the fitted curve that are kept for the plot."""
+_METHOD = "average of three laws, scaled by the curve's own rolling forecasts"
+
+Crossing = tuple[float, float, float]
+"""Middle, low and high of the rows from which on a target is kept; inf beyond the reach."""
 
 
 def forecast(
@@ -32,15 +35,18 @@ def forecast(
     seed: int = 0,
     *,
     labelled: int | None = None,
+    prompt: Interval | None = None,
 ) -> Forecast:
-    """Rows at which the curve of `points` would reach quality `goal`, with a 95% interval.
+    """Rows at which the curve of `points` would reach quality `goal`, and that of `prompt`, the
+    best prompt's on the same dev rows; all with 95% intervals.
 
     Runs of the learning-rate sweep that were not chosen are left out; seeds of one size are
     averaged. `labelled` is how many training rows exist (by default the largest trained size);
-    `Forecast.label_cost` is `label_cost` times the rows still missing. A bound of None lies beyond
-    what the curve can say: MAX_REACH times its largest size.
+    label costs are `label_cost` times the rows still missing. A bound of None lies beyond what the
+    curve can say: MAX_REACH times its largest size.
     """
-    curve = _curve(points)
+    of_size = _by_size(points)
+    curve = _quality_curve(of_size)
     sizes = len(curve.rows)
     largest = int(curve.rows[-1]) if sizes else 0
     have = largest if labelled is None else labelled
@@ -62,54 +68,127 @@ def forecast(
     qualities = np.clip(1 - error_draws(curve, rows, seed), 0.0, 1.0)
     bands = np.quantile(qualities, (0.5, *_TAILS), axis=0)
     shown = np.linspace(0, len(rows) - 1, _SHOWN).round().astype(int)
-    crossings = _crossings(qualities, rows, goal)
-    needed, soonest, latest = np.quantile(crossings, (0.5, *_TAILS), method="inverted_cdf")
+    crossings = _crossings(qualities, rows, np.full(DRAWS, goal))
+    crossing = _summary(crossings)
+    costs = [_missing_cost(each - have, label_cost) for each in crossing]
+    end = Interval(
+        estimate=float(bands[0, -1]),
+        low=float(bands[1, -1]),
+        high=float(bands[2, -1]),
+        n=sizes,
+        method=_METHOD,
+    )
     return Forecast(
         goal=goal,
         rows_now=have,
-        rows_needed=_known(needed),
-        rows_low=_known(soonest),
-        rows_high=_known(latest),
-        label_cost=_missing_cost(needed - have, label_cost),
-        statement=_statement(goal, largest, (needed, soonest, latest), bands[:, -1]),
+        rows_needed=_known(crossing[0]),
+        rows_low=_known(crossing[1]),
+        rows_high=_known(crossing[2]),
+        label_cost=costs[0],
+        label_cost_low=costs[1],
+        label_cost_high=costs[2],
+        chance=float(np.isfinite(crossings).mean()),
+        at_reach=end,
+        to_beat_prompt=_beating(prompt, qualities, rows, have, label_cost, seed),
+        statement=_statement(goal, largest, crossing, bands[:, -1]),
         curve=tuple(
             (int(n), float(middle), float(low), float(high))
             for n, middle, low, high in zip(rows[shown], *bands[:, shown], strict=True)
         ),
+        loss=_loss_ahead(of_size, seed),
     )
 
 
-def _curve(points: Sequence[CurvePoint]) -> Curve:
-    """One point a size. Seeds share the dev rows, so only their own spread shrinks with them."""
+def _by_size(points: Sequence[CurvePoint]) -> dict[int, list[CurvePoint]]:
+    """The points that count, by size in ascending order."""
     by_size: dict[int, list[CurvePoint]] = defaultdict(list)
     for point in points:
         interval = point.dev_quality
         if not point.sweep and None not in (interval.estimate, interval.low, interval.high):
             by_size[point.rows].append(point)
-    rows, errors, sds = [], [], []
-    for size, same in sorted(by_size.items()):
+    return dict(sorted(by_size.items()))
+
+
+def _quality_curve(of_size: Mapping[int, Sequence[CurvePoint]]) -> Curve:
+    """One point a size. Seeds share the dev rows, so only their own spread shrinks with them."""
+    errors, sds = [], []
+    for same in of_size.values():
         qualities = np.array([p.dev_quality.estimate for p in same], dtype=np.float64)
-        widths = [_width(p) for p in same]
-        between = qualities.var(ddof=1) / len(same) if len(same) > 1 else 0.0
-        sampling = float(np.mean(widths)) / _WIDTH_95
-        rows.append(float(size))
+        sampling = float(np.mean([_sd(p.dev_quality) for p in same]))
         errors.append(1 - qualities.mean())
-        sds.append(max(_SMALLEST_SD, math.sqrt(sampling**2 + between)))
-    return Curve(np.array(rows), np.array(errors), np.array(sds))
+        sds.append(max(_SMALLEST_SD, math.hypot(sampling, _error_of_mean(qualities))))
+    return Curve(np.array([*of_size], dtype=np.float64), np.array(errors), np.array(sds))
 
 
-def _width(point: CurvePoint) -> float:
-    low, high = point.dev_quality.low, point.dev_quality.high
-    assert low is not None and high is not None
-    return high - low
+def _loss_ahead(
+    of_size: Mapping[int, Sequence[CurvePoint]], seed: int
+) -> tuple[tuple[int, float, float, float], ...]:
+    """Dev loss at 2, 4 and 8 times the largest size. Which rows are in dev moves the losses of all
+    sizes alike, so that only the spread of seeds counts as noise."""
+    losses = [np.array([point.dev_loss for point in same]) for same in of_size.values()]
+    curve = Curve(
+        np.array([*of_size], dtype=np.float64),
+        np.array([same.mean() for same in losses]),
+        np.array([_error_of_mean(same) for same in losses]),
+    )
+    if not curve.errors.all():
+        return ()  # a loss of 0 has no logarithm
+    at = curve.rows[-1] * 2.0 ** np.arange(1, math.log2(MAX_REACH) + 1)
+    bands = np.quantile(error_draws(curve, at, seed), (0.5, *_TAILS), axis=0)
+    return tuple(
+        (int(n), float(middle), float(low), float(high))
+        for n, middle, low, high in zip(at, *bands, strict=True)
+    )
 
 
-def _crossings(qualities: Array, rows: Array, goal: float) -> Array:
-    """(B,) size from which each of the (B, N) curves stays at `goal` or above; inf where none."""
-    backwards = (qualities >= goal)[:, ::-1]
+def _beating(
+    prompt: Interval | None,
+    qualities: Array,
+    rows: Array,
+    have: int,
+    label_cost: float | None,
+    seed: int,
+) -> RowsNeeded | None:
+    """When the curve passes the best prompt, whose own quality is as sure as its interval says."""
+    if prompt is None or None in (prompt.estimate, prompt.low, prompt.high):
+        return None
+    assert prompt.estimate is not None
+    rival = np.random.default_rng(seed).normal(prompt.estimate, _sd(prompt), DRAWS)
+    crossings = _crossings(qualities, rows, rival)
+    crossing = _summary(crossings)
+    costs = [_missing_cost(each - have, label_cost) for each in crossing]
+    return RowsNeeded(
+        target=prompt.estimate,
+        rows=_known(crossing[0]),
+        low=_known(crossing[1]),
+        high=_known(crossing[2]),
+        chance=float(np.isfinite(crossings).mean()),
+        label_cost=costs[0],
+        label_cost_low=costs[1],
+        label_cost_high=costs[2],
+    )
+
+
+def _sd(interval: Interval) -> float:
+    assert interval.low is not None and interval.high is not None
+    return (interval.high - interval.low) / _WIDTH_95
+
+
+def _error_of_mean(values: Array) -> float:
+    return math.sqrt(values.var(ddof=1) / len(values)) if len(values) > 1 else 0.0
+
+
+def _crossings(qualities: Array, rows: Array, target: Array) -> Array:
+    """(B,) size from which each of the (B, N) curves keeps its target; inf where none does."""
+    backwards = (qualities >= target[:, None])[:, ::-1]
     stays = np.logical_and.accumulate(backwards, axis=1)[:, ::-1]
     reached: Array = np.where(stays[:, -1], rows[stays.argmax(axis=1)], np.inf)
     return reached
+
+
+def _summary(crossings: Array) -> Crossing:
+    middle, low, high = np.quantile(crossings, (0.5, *_TAILS), method="inverted_cdf")
+    return float(middle), float(low), float(high)
 
 
 def _known(rows: float) -> int | None:
@@ -122,8 +201,8 @@ def _missing_cost(missing: float, label_cost: float | None) -> float | None:
     return label_cost * max(0.0, missing)
 
 
-def _statement(goal: float, largest: int, crossing: tuple[float, float, float], end: Array) -> str:
-    """A sentence for a person; `crossing` and `end` are (middle, low, high) of rows and quality."""
+def _statement(goal: float, largest: int, crossing: Crossing, end: Array) -> str:
+    """A sentence for a person; `end` is (middle, low, high) of the quality at the reach."""
     needed, soonest, latest = crossing
     limit = f"{MAX_REACH * largest:,}"
     if math.isinf(needed):
@@ -131,7 +210,9 @@ def _statement(goal: float, largest: int, crossing: tuple[float, float, float], 
             f"{goal:g} is not in reach: {limit} rows, as far as this curve can say, would give "
             f"{end[0]:.2f} (95%: {end[1]:.2f} to {end[2]:.2f})"
         )
-        return sentence if math.isinf(soonest) else f"{sentence}; at best {_about(soonest)} rows"
+        if math.isinf(soonest):
+            return f"{sentence}; for this goal, stop collecting"
+        return f"{sentence}; at best {_about(soonest)} rows"
     if needed <= largest:
         return (
             f"the fitted curve reaches {goal:g} at about {_about(needed)} rows, within the "
