@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +11,24 @@ from pydantic import ValidationError
 from trimtab.engine.base import Engine
 from trimtab.engine.registry import make_engine
 from trimtab.errors import RunError
+from trimtab.prompt.ask import answer_all, conversation, to_requests
 from trimtab.prompt.nearest import NearestPool
-from trimtab.prompt.variants import to_requests
 from trimtab.store.files import read_nouns, sha256_of
 from trimtab.store.run import read_info
 from trimtab.task.contract import violation
-from trimtab.task.spec import Task
-from trimtab.types import ADAPTER_FILE, Completion, Decision, Example, Failed, Noun, Variant
+from trimtab.task.spec import ModelSpec, Task
+from trimtab.types import (
+    ADAPTER_FILE,
+    Completion,
+    Decision,
+    Example,
+    Failed,
+    Noun,
+    Request,
+    Variant,
+)
+
+EngineMaker = Callable[[ModelSpec, Callable[[str], None]], Engine]
 
 
 class Prediction(Noun):
@@ -45,12 +56,39 @@ class Predictor:
     def predict_many(self, texts: Sequence[str]) -> list[Prediction]:
         """One prediction per text, in their order."""
         rows = [Example(id=str(i), input=text, target="") for i, text in enumerate(texts)]
-        requests = to_requests(self.variant, rows, self.pool, self.task.output, self.folder)
-        answers: dict[int, Completion | Failed] = {}
-        for start in range(0, len(requests), self.engine.chunk_size):
-            chunk = requests[start : start + self.engine.chunk_size]
-            answers.update((start + i, answer) for i, answer in self.engine.generate(chunk))
+        answers = self.answer_many(rows)
         return [self._prediction(text, answers[i]) for i, text in enumerate(texts)]
+
+    def answer_many(self, rows: Sequence[Example]) -> list[Completion | Failed]:
+        """The final answer to each row's input, in their order. A sampled answer draws from a seed
+        made of the row's id."""
+        contract = self.task.output
+        requests = to_requests(self.variant, rows, self.pool, contract, self.folder)
+        answers = dict(answer_all(self.variant, contract, dict(enumerate(requests)), self._ask))
+        return [answers[i] for i in range(len(rows))]
+
+    async def answer_one(
+        self, row: Example, ask: Callable[[Request], Awaitable[Completion | Failed]]
+    ) -> Completion | Failed:
+        """What `answer_many` gives for one row, with calls made by `ask`."""
+        contract = self.task.output
+        (first,) = to_requests(self.variant, [row], self.pool, contract, self.folder)
+        talk = conversation(self.variant, contract, first)
+        request = next(talk)
+        while True:
+            try:
+                request = talk.send(await ask(request))
+            except StopIteration as over:
+                answer: Completion | Failed = over.value
+                return answer
+
+    def _ask(self, requests: Mapping[int, Request]) -> Iterator[tuple[int, Completion | Failed]]:
+        """One round of calls, in the engine's chunks."""
+        keys = list(requests)
+        for start in range(0, len(keys), self.engine.chunk_size):
+            chunk = keys[start : start + self.engine.chunk_size]
+            for position, answer in self.engine.generate([requests[key] for key in chunk]):
+                yield chunk[position], answer
 
     def _prediction(self, text: str, answer: Completion | Failed) -> Prediction:
         if isinstance(answer, Failed):
@@ -59,29 +97,52 @@ class Predictor:
         return Prediction(input=text, text=answer.text, valid=problem is None, error=problem)
 
 
-def load(folder: str | Path, progress: Callable[[str], None] = lambda _: None) -> Predictor:
-    """The winner of the finished run in `folder`.
+def load(
+    folder: str | Path,
+    progress: Callable[[str], None] = lambda _: None,
+    *,
+    variant_id: str | None = None,
+    make: EngineMaker = make_engine,
+) -> Predictor:
+    """The winner of the finished run in `folder`, or another of its variants by id.
 
-    Raises `RunError` for a run that is not finished or has no winner, and `ModelError` where its
-    model is not the one that was measured.
+    `make` makes the engine, so that a caller with several variants may share one.
+
+    Raises `RunError` for a run that is not finished or has no such variant, and `ModelError` where
+    its model is not the one that was measured.
     """
     folder = Path(folder)
-    read_info(folder)
-    decision = _decision(folder)
-    variant = next((v for v in decision.variants if v.id == decision.verdict.winner), None)
-    if variant is None:
-        raise RunError(f"{folder} ended in {decision.verdict.word!r} without a variant to use")
+    decision, variant = find_variant(folder, variant_id)
     task = Task.model_validate(decision.settings)
     spec = task.models.prompt if variant.arm == "prompt" else task.models.tune
     assert spec is not None
-    engine = make_engine(spec, progress)
+    engine = make(spec, progress)
     if engine.model_id != variant.model:
         raise RunError(
             f"{folder} measured the model {variant.model}, and {spec.model!r} is now "
             f"{engine.model_id}; decide again, or bring the measured model back"
         )
-    _check_adapter(folder, variant)
     return Predictor(variant, task, folder, engine, _pool(folder, variant))
+
+
+def find_variant(folder: Path, variant_id: str | None = None) -> tuple[Decision, Variant]:
+    """The winner of a finished run, or another of its variants by id, with what it needs in place.
+
+    Raises `RunError` as `load`.
+    """
+    read_info(folder)
+    decision = read_decision(folder)
+    wanted = variant_id or decision.verdict.winner
+    if wanted is None:
+        raise RunError(f"{folder} ended in {decision.verdict.word!r} without a variant to use")
+    variant = next((v for v in decision.variants if v.id == wanted), None)
+    if variant is None:
+        known = ", ".join(f"{v.id} ({v.name})" for v in decision.variants)
+        raise RunError(f"{folder} has no variant {wanted}; it has {known}")
+    _check_adapter(folder, variant)
+    if variant.prompt.nearest and not (folder / "pool.jsonl").exists():
+        raise _no_pool(folder)
+    return decision, variant
 
 
 def _check_adapter(folder: Path, variant: Variant) -> None:
@@ -98,14 +159,18 @@ def _pool(folder: Path, variant: Variant) -> NearestPool | None:
         return None
     rows = read_nouns(folder / "pool.jsonl", Example)
     if not rows:
-        raise RunError(
-            f"{folder / 'pool.jsonl'} is missing, and the winner retrieves its demonstrations "
-            "from it; bring it back, or decide again"
-        )
+        raise _no_pool(folder)
     return NearestPool(rows)
 
 
-def _decision(folder: Path) -> Decision:
+def _no_pool(folder: Path) -> RunError:
+    return RunError(
+        f"{folder / 'pool.jsonl'} is missing, and the variant retrieves its demonstrations from "
+        "it; bring it back, or decide again"
+    )
+
+
+def read_decision(folder: Path) -> Decision:
     path = folder / "verdict.json"
     try:
         return Decision.model_validate_json(path.read_bytes())

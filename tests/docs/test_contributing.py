@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from trimtab.engine.registry import make_engine
-from trimtab.score.registry import scorer_for
-from trimtab.task.spec import METRICS, ModelSpec
+from trimtab.score.registry import kind_scorer
+from trimtab.task.spec import METRICS, NEEDS, ModelSpec, Scoring
 from trimtab.types import OutputContract
 
 from .pages import ROOT, code, page, section
@@ -57,7 +57,7 @@ def test_the_engine_is_found_by_the_name_in_the_task_file(installed):
 def test_the_scorer_gives_its_metric_and_those_of_its_kind(installed, monkeypatch):
     installed("Adding a metric", "trimtab.scorers", "contributed_scorer")
     monkeypatch.setitem(METRICS, "text", (*METRICS["text"], "digits"))
-    score = scorer_for(OutputContract(kind="text"), "digits")
+    score = kind_scorer(OutputContract(kind="text"), Scoring())
     assert score("(555) 01-23", "555-0123").metrics == {
         "exact": 0.0,
         "normalized_exact": 0.0,
@@ -66,7 +66,7 @@ def test_the_scorer_gives_its_metric_and_those_of_its_kind(installed, monkeypatc
     assert score("555-0124", "555-0123").metrics["digits"] == 0
     broken = score(" ", "no digits here")
     assert not broken.valid
-    assert set(broken.metrics) == set(METRICS["text"])
+    assert set(broken.metrics) == set(METRICS["text"]) - set(NEEDS)
     assert set(broken.metrics.values()) == {0.0}
 
 

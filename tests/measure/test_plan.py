@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from scores import dev_score
 from trimtab.engine.fake import FakeEngine
 from trimtab.measure.calibrate import Rates
 from trimtab.measure.plan import (
     CONFIRMATION,
     FEWEST_TIMED,
     LATENCY,
+    LAYOUT_SHARE,
+    LAYOUTS,
     MOST_TIMED,
     PROMPTS,
     SAMPLED_REPEATS,
@@ -27,16 +28,16 @@ from trimtab.measure.plan import (
     max_answer,
     measure_lengths,
 )
-from trimtab.prompt.search import PromptSearch, Shape
+from trimtab.prompt.recipe import Kitchen
+from trimtab.prompt.search import LAST_SHARE, PromptSearch
+from trimtab.prompt.styles import STYLES
 from trimtab.task.spec import Models, ModelSpec, Prices
 from trimtab.task.split import SealedTest, Split
-from trimtab.types import OutputContract, VariantScore
 
 from .factories import examples, task
 
 RATES = Rates(prefill=1000, decode=100, train=300)
 LENGTHS = Lengths(system=40, short_system=12, input=10, target=6, longest_target=20, turn=8)
-TEXT = OutputContract(kind="text")
 
 
 def split(train: int, dev: int = 30, test: int = 50) -> Split:
@@ -58,7 +59,7 @@ def plan_of(
     """Both arms on one model, or the fine-tune on one of the rates `tuned`; none that cannot."""
     asked = task(budget={"minutes": minutes}, **settings)
     parts = split(train)
-    search = PromptSearch(asked, "fake", 8, parts.train)
+    search = PromptSearch(Kitchen(asked, "fake", 8, parts.train), lambda: 64)
     of_arms = {"prompt": rates}
     if (tuned or rates).train is not None:
         of_arms["fine-tune"] = tuned or rates
@@ -157,7 +158,7 @@ def test_the_longest_target_of_either_model_limits_answers() -> None:
 def test_calls_are_timed_as_the_budget_allows(minutes, test, calls) -> None:
     parts = split(500, test=test)
     asked = task(budget={"minutes": minutes})
-    search = PromptSearch(asked, "fake", 8, parts.train)
+    search = PromptSearch(Kitchen(asked, "fake", 8, parts.train), lambda: 64)
     plan = make_plan(asked, parts, {"prompt": LENGTHS}, {"prompt": RATES}, search, ("fake",))
     assert plan.timed_calls == calls
 
@@ -197,38 +198,18 @@ def test_sizes_that_the_team_states_are_taken(asked, available, planned) -> None
     assert plan.train_sizes == planned
 
 
-@settings(max_examples=25)
-@given(
-    demonstrations=st.lists(st.integers(1, 40), max_size=4),
-    kind=st.sampled_from(["label", "text"]),
-    best=st.integers(0, 2),
-)
-def test_the_planned_shapes_are_the_candidates_that_run(demonstrations, kind, best) -> None:
-    """Same number, demonstrations and constraint, in the same order."""
-    rest = {"output": TEXT, "metric": "exact"} if kind == "text" else {}
-    asked = task(search={"demonstrations": demonstrations}, **rest)
-    search = PromptSearch(asked, "fake", 8, examples(60))
-    scored: list[Shape] = []
-
-    def evaluate(variant) -> VariantScore:
-        prompt = variant.prompt
-        scored.append(Shape(len(prompt.demonstrations), prompt.nearest, variant.constrained))
-        return dev_score(variant, float(len(scored) % 3 == best))
-
-    search.run(evaluate)
-    assert scored == search.shapes()
-
-
 def test_calls_and_tokens_by_hand() -> None:
-    plan, search, parts = plan_of(60, search={"demonstrations": [2], "train_sizes": [40, 100]})
+    plan, _, parts = plan_of(60, search={"demonstrations": [2], "train_sizes": [40, 100]})
     by_stage = {(stage.stage, stage.arm): stage for stage in plan.stages}
     prompts = by_stage[PROMPTS, "prompt"]
-    assert prompts.calls == len(search.shapes()) * len(parts.dev)
-    # zero-shot twice; 3 ways to choose 2 and the best constrained; 2 nearest twice
-    shown = 2 * 0 + 4 * 2 + 2 * 2
+    # free and constrained; 3 other formats; 3 ways to choose 2 and the 2 nearest; their other
+    # order; free again; thinking first, in two calls. And as much again as may follow.
+    times = 1 / (1 - LAST_SHARE)
+    assert prompts.calls == round(times * 13 * len(parts.dev))
+    shown = 3 * 2 + 3 * 2 + 2 * 2
     row = LENGTHS.system + LENGTHS.turn + LENGTHS.input
     one = LENGTHS.turn + LENGTHS.input + LENGTHS.target
-    assert prompts.tokens_in == round(30 * (8 * row + shown * one))
+    assert prompts.tokens_in == round(times * 30 * (13 * row + shown * one))
     training = by_stage[TRAINING, "fine-tune"]
     # 3 epochs of 40 rows at two more rates, of 40 and of 100 rows
     trained = 12 + 8 + 10 + 6
@@ -270,3 +251,20 @@ def test_the_limit_of_an_answer_leaves_room_for_every_target(tiny_engine) -> Non
     longest = max(len(tokenizer(row.target)["input_ids"]) for row in rows)
     assert found.longest_target >= longest
     assert max_answer([found]) > longest + 1  # and for the end of the turn
+
+
+def test_the_search_is_planned_within_the_arms_share() -> None:
+    for minutes in (0.5, 2, 60):
+        plan, _, _ = plan_of(minutes)
+        assert seconds(plan, PROMPTS) <= plan.arm_seconds + 1e-6
+    roomy = plan_of(1000)[0]
+    assert seconds(roomy, PROMPTS) == pytest.approx(seconds(plan, PROMPTS))
+
+
+def test_other_layouts_keep_to_their_share_and_to_the_dev_rows() -> None:
+    for minutes in (1, 10, 60):
+        plan, _, _ = plan_of(minutes)
+        assert 0 < seconds(plan, LAYOUTS) <= LAYOUT_SHARE * minutes * 60 + 1e-6
+    roomy, _, parts = plan_of(1e4)
+    (layouts,) = [stage for stage in roomy.stages if stage.stage == LAYOUTS]
+    assert layouts.calls == (len(STYLES) - 1) * len(parts.dev)

@@ -1,13 +1,26 @@
 import json
 import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
+from trimtab.engine.fake import FakeEngine
 from trimtab.errors import DataError
-from trimtab.prompt.demonstrations import STRATEGIES, demonstration_sets
+from trimtab.prompt.ask import to_requests
+from trimtab.prompt.demonstrations import (
+    MANY_SHOT,
+    ORDERS,
+    STRATEGIES,
+    demonstration_sets,
+    most_that_fit,
+    ordered,
+)
+from trimtab.prompt.variants import static
+from trimtab.prompt.wording import system_text
+from trimtab.types import Completion, Message
 
-from .factories import LABELS, TEXT, json_contract, row
+from .factories import LABELS, TEXT, json_contract, row, task
 
 WORDS = ("river", "stone", "cloud", "maple", "ember", "frost", "harbor", "meadow")
 NAMES = [
@@ -98,3 +111,71 @@ def test_bad_targets_long_inputs_and_repeated_inputs_are_never_used():
 def test_too_few_usable_rows_are_an_error_that_says_how_many(rows):
     with pytest.raises(DataError, match=rf"of {len(rows)} training rows"):
         demonstration_sets(rows, 4, LABELS, seed=0)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_an_order_changes_no_demonstration(order):
+    shown = ordered(NAMES[:8], order)
+    assert sorted(each.id for each in shown) == sorted(each.id for each in NAMES[:8])
+
+
+def test_easy_first_goes_from_short_to_long():
+    lengths = [len(each.input + each.target) for each in ordered(NAMES, "easy-first")]
+    assert lengths == sorted(lengths)
+    assert lengths != lengths[::-1]
+
+
+def test_an_unknown_order_is_refused():
+    with pytest.raises(ValueError, match="no order 'loud'"):
+        ordered(NAMES, "loud")
+
+
+class Room(FakeEngine):
+    """An engine that knows its context; its tokens are words."""
+
+    def __init__(self, context):
+        super().__init__()
+        self.context = context
+
+
+@pytest.mark.parametrize("context", [0, 20, 37, 38, 100, 400])
+def test_as_many_as_fit_whichever_they_are(context):
+    rows = [row(" ".join(["word"] * (1 + i % 5)), "person") for i in range(40)]
+    fits = most_that_fit(Room(context), "one two", rows, max_tokens=10)
+    longest = sorted((len(each.input.split()) + 1 for each in rows), reverse=True)
+    needed = 2 + 5 + 10
+    assert needed + sum(longest[:fits]) <= context or fits == 0
+    assert fits == len(rows) or needed + sum(longest[: fits + 1]) > context
+
+
+def test_no_more_than_stated_and_no_more_than_there_are():
+    assert most_that_fit(Room(10**6), "s", NAMES, 10) == min(MANY_SHOT, len(NAMES))
+    assert most_that_fit(Room(10**6), "s", NAMES, 10, most=5) == 5
+    assert most_that_fit(Room(10**6), "s", NAMES[:3], 10) == 3
+    assert most_that_fit(Room(10**6), "s", [], 10) == 0
+
+
+def test_an_unknown_context_is_taken_as_an_ordinary_one():
+    rows = [row(" ".join(["word"] * 1000) + f" {i}") for i in range(20)]
+    assert most_that_fit(Room(None), "s", rows, 10) == 7
+
+
+def test_what_fits_is_answered_and_one_more_is_not(tiny_engine):
+    rows = [row(f"{'John Smith and Sons ' * (1 + i % 3)}{i}") for i in range(60)]
+    asked = task()
+    fits = most_that_fit(tiny_engine, system_text(asked), rows, 8)
+    assert 0 < fits < MANY_SHOT
+    longest = sorted(rows, key=lambda each: tiny_engine.count_tokens(turns(each)), reverse=True)
+    for shown, answered in ((longest[:fits], True), (longest[: fits + 1], False)):
+        variant = static(asked, "m", shown, 8, "longest")
+        text = row(f"{'John Smith and Sons ' * 3}99")
+        (request,) = to_requests(variant, [text], None, LABELS, Path())
+        ((_, answer),) = tiny_engine.generate([request])
+        assert isinstance(answer, Completion) == answered
+
+
+def turns(example):
+    return (
+        Message(role="user", content=example.input),
+        Message(role="assistant", content=example.target),
+    )

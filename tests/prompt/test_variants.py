@@ -1,23 +1,31 @@
-from pathlib import Path
+import pytest
 
 from trimtab.prompt import variants
-from trimtab.prompt.nearest import NearestPool
-from trimtab.prompt.render import render
-from trimtab.prompt.wording import short_text, system_text
+from trimtab.prompt.wording import FORMATS, formats_of, short_text, system_text
+from trimtab.types import Message, Prompt
 
-from .factories import ADAPTER, LABELS, row, task
+from .factories import ADAPTER, TEXT, row, task
 
 ROWS = [row(f"{name} Smith") for name in ("Ann", "Bob", "Cid", "Dot")]
-POOL = NearestPool(ROWS)
 TASK = task()
-RUN = Path("run")
 ZERO = variants.zero_shot(TASK, "m", 16)
+STATIC = variants.static(TASK, "m", [ROWS[2], ROWS[0], row("A")], 16, "diverse")
+NEAREST = variants.nearest(TASK, "m", 2, 16)
 ALL = (
     ZERO,
-    variants.static(TASK, "m", ROWS[:3], 16, "diverse"),
-    variants.nearest(TASK, "m", 2, 16),
-    variants.constrained(variants.nearest(TASK, "m", 2, 16)),
+    STATIC,
+    NEAREST,
+    variants.constrained(NEAREST),
     variants.tuned(TASK, "m", ADAPTER, 16),
+    variants.reasoning(NEAREST),
+    variants.retrying(NEAREST),
+    variants.retrying(NEAREST, 1),
+    variants.worded(NEAREST, TASK, "schema"),
+    variants.reordered(NEAREST, "nearest-first"),
+    variants.reordered(STATIC, "reversed"),
+)
+OWN = ZERO.model_copy(
+    update={"prompt": Prompt(system="", template=(Message(role="user", content="{{ input }}"),))}
 )
 
 
@@ -28,47 +36,79 @@ def test_names_and_arms():
         ("2 nearest demonstrations", "prompt"),
         ("2 nearest demonstrations, constrained", "prompt"),
         ("fine-tune on 400 rows", "fine-tune"),
+        ("2 nearest demonstrations, thinking first", "prompt"),
+        ("2 nearest demonstrations, 2 retries", "prompt"),
+        ("2 nearest demonstrations, 1 retry", "prompt"),
+        ("2 nearest demonstrations, format schema", "prompt"),
+        ("2 nearest demonstrations, nearest-first", "prompt"),
+        ("3 chosen demonstrations (diverse), reversed", "prompt"),
     ]
     assert len({variant.id for variant in ALL}) == len(ALL)
 
 
 def test_the_prompt_arm_gets_the_full_text_and_the_tuned_model_the_short_one():
-    assert {variant.prompt.system for variant in ALL[:-1]} == {system_text(TASK)}
-    assert ALL[-1].prompt == variants.tuned_prompt(TASK)
-    assert ALL[-1].prompt.system == short_text(TASK)
+    assert {variant.prompt.system for variant in ALL[:4]} == {system_text(TASK)}
+    assert ALL[4].prompt == variants.tuned_prompt(TASK)
+    assert ALL[4].prompt.system == short_text(TASK)
 
 
-def test_constrained_changes_nothing_but_the_decoding():
-    free, bound = ALL[2], ALL[3]
-    assert bound.model_copy(update={"name": free.name, "constrained": False}) == free
-    assert not free.constrained
+@pytest.mark.parametrize(
+    ("changed", "field", "value"),
+    [
+        (variants.constrained(NEAREST), "constrained", True),
+        (variants.reasoning(NEAREST), "reason", True),
+        (variants.retrying(NEAREST, 3), "retries", 3),
+    ],
+)
+def test_each_way_to_answer_changes_nothing_else(changed, field, value):
+    assert getattr(changed, field) == value
+    before = getattr(NEAREST, field)
+    assert changed.model_copy(update={"name": NEAREST.name, field: before}) == NEAREST
 
 
-def test_one_request_for_each_example_with_what_the_variant_says():
-    for variant in ALL:
-        requests = variants.to_requests(variant, ROWS, POOL, LABELS, RUN)
-        assert [request.messages for request in requests] == [
-            render(variant.prompt, example.input, POOL) for example in ROWS
-        ]
-        for request in requests:
-            assert request.decoding.max_tokens == 16
-            assert request.decoding.contract == (LABELS if variant.constrained else None)
-            assert request.adapter == ("run/adapters/a" if variant.adapter else None)
+@pytest.mark.parametrize("name", FORMATS)
+def test_worded_changes_the_system_text_alone(name):
+    variant = variants.worded(STATIC, TASK, name, ROWS[1])
+    assert variant.prompt.system == system_text(TASK, name, ROWS[1])
+    assert variant.prompt.demonstrations == STATIC.prompt.demonstrations
 
 
-def test_greedy_repeats_are_the_same_requests():
-    first, second = (variants.to_requests(ZERO, ROWS, None, LABELS, RUN, seed) for seed in (1, 2))
-    assert first == second
+def test_words_are_the_default_and_the_formats_differ():
+    texts = {name: system_text(TASK, name, ROWS[1]) for name in formats_of(TASK.output)}
+    assert texts["words"] == system_text(TASK)
+    assert len(set(texts.values())) == 4
+    assert formats_of(TEXT) == ("words", "example")
 
 
-def test_sampled_requests_have_seeds_of_their_own_that_can_be_repeated():
-    sampled = ZERO.model_copy(update={"temperature": 0.7})
-    draws = [
-        [each.decoding for each in variants.to_requests(sampled, ROWS, None, LABELS, RUN, seed)]
-        for seed in (1, 2, 1)
-    ]
-    assert draws[0] == draws[2]
-    seeds = [decoding.seed for draw in draws[:2] for decoding in draw]
-    assert len(set(seeds)) == 2 * len(ROWS)
-    assert all(0 <= seed < 2**31 for seed in seeds)
-    assert {decoding.temperature for draw in draws for decoding in draw} == {0.7}
+def test_a_prompt_of_the_users_own_is_kept_as_written():
+    with pytest.raises(ValueError, match="kept as written"):
+        variants.worded(OWN, TASK, "schema")
+    assert variants.orders_of(OWN) == ()
+
+
+@pytest.mark.parametrize(
+    ("order", "shown"),
+    [
+        ("chosen", ["Cid Smith", "Ann Smith", "A"]),
+        ("reversed", ["A", "Ann Smith", "Cid Smith"]),
+        ("easy-first", ["A", "Cid Smith", "Ann Smith"]),
+    ],
+)
+def test_fixed_demonstrations_in_each_order(order, shown):
+    assert order in variants.orders_of(STATIC)
+    variant = variants.reordered(STATIC, order)
+    assert [each.input for each in variant.prompt.demonstrations] == shown
+    assert (variant.id == STATIC.id) == (order == "chosen")
+
+
+def test_the_nearest_come_last_or_first():
+    first, second = (variants.reordered(NEAREST, each) for each in variants.orders_of(NEAREST))
+    assert first.id == NEAREST.id
+    assert second.prompt.nearest_first
+    assert not NEAREST.prompt.nearest_first
+
+
+@pytest.mark.parametrize(("variant", "order"), [(ZERO, "chosen"), (NEAREST, "reversed")])
+def test_an_order_that_is_not_there_is_refused(variant, order):
+    with pytest.raises(ValueError, match="no order"):
+        variants.reordered(variant, order)

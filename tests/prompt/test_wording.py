@@ -1,8 +1,10 @@
+import json
+
 import pytest
 
 from trimtab.prompt.wording import format_text, short_text, system_text
 
-from .factories import LABELS, TEXT, json_contract, task
+from .factories import LABELS, TEXT, json_contract, row, task
 
 STRING = {"type": "string"}
 
@@ -81,3 +83,25 @@ def test_short_text_is_the_first_sentence(instructions, short):
 
 def test_short_instructions_are_taken_where_given():
     assert short_text(task(short_instructions=" Name type? ")) == "Name type?"
+
+
+def test_the_schema_and_the_labels_as_they_are():
+    assert system_text(task(), "schema").endswith(": person | company")
+    contract = json_contract({"city": STRING}, required=["city"])
+    schema = system_text(task(contract), "schema").splitlines()[-1]
+    assert json.loads(schema) == contract.json_schema
+
+
+@pytest.mark.parametrize(("name", "without"), [("example", "words"), ("both", "schema")])
+def test_a_worked_example_follows_the_format(name, without):
+    shown = row("Ann Ltd", "company")
+    text = system_text(task(), name, shown)
+    assert text.startswith(system_text(task(), without))
+    assert text.endswith("\nAnn Ltd\nanswer:\ncompany")
+    with pytest.raises(ValueError, match="worked example; give one"):
+        system_text(task(), name)
+
+
+def test_a_format_that_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="no format 'schema' for text outputs"):
+        system_text(task(TEXT), "schema")

@@ -55,6 +55,8 @@ KEPT_FIELDS = {
     "failure_boundaries",
     "budget",
     "winner",
+    "ended",
+    "state",
     "variant",
 }
 KEPT_KEYS = (

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from trimtab.engine.base import Engine
 from trimtab.engine.cache import RequestCache
-from trimtab.errors import DataError
 from trimtab.measure.meter import Meter
+from trimtab.prompt.ask import answer_all, bare_prompt, to_requests
 from trimtab.prompt.nearest import NearestPool
-from trimtab.prompt.variants import to_requests
-from trimtab.score.base import Scorer
+from trimtab.score.base import Answered, RowScorer, Scorer, as_rows
 from trimtab.store.files import append, read_records
 from trimtab.store.run import Run
 from trimtab.task.spec import ModelSpec
@@ -30,6 +30,9 @@ from trimtab.types import (
 SAMPLING_TEMPERATURE = 0.7
 """A common production setting; agreement is measured at it."""
 
+_Answer = tuple[int, Completion | Failed, bool]
+"""Position among the examples, answer, and whether no call was made for it."""
+
 
 @dataclass(frozen=True)
 class Bench:
@@ -38,7 +41,7 @@ class Bench:
     run: Run
     engine: Engine
     spec: ModelSpec
-    scorer: Scorer
+    scorer: Scorer | RowScorer
     contract: OutputContract
     pool: NearestPool
     cache: RequestCache
@@ -49,7 +52,8 @@ class Bench:
     ) -> list[Record]:
         """One record per example, in their order; calls that the run holds are not repeated.
 
-        Raises `BudgetSpent` between chunks when the budget ends; what was answered is kept.
+        Raises `BudgetSpent` between rounds of calls when the budget ends; what was answered is
+        kept.
         """
         path = self.run.records_path(variant.id, split)
         done = {r.example: r for r in read_records(path) if r.repeat == repeat}
@@ -58,21 +62,16 @@ class Bench:
         # Chunks are cut from all rows, answered or not, so that a resumed run forms the same
         # batches and so gets the same numbers.
         for chunk in _chunks(order, self.engine.chunk_size):
-            missing = [i for i in chunk if examples[i].id not in done]
-            while missing:
-                self.meter.check()
-                now = missing[: self.meter.calls_left]
-                answered: list[Record] = []
-                try:
-                    for i, answer, reused in self._answers(variant, requests, now):
-                        answered.append(self._record(variant, examples[i], repeat, answer, reused))
-                        self._book(answer, reused)
-                finally:
-                    # One write, so that a kill leaves a chunk whole or undone. Single answers that
-                    # a kill takes from an unfinished chunk are in the request cache.
-                    append(path, answered)
-                done.update({record.example: record for record in answered})
-                missing = missing[len(now) :]
+            missing = {i: requests[i] for i in chunk if examples[i].id not in done}
+            answered: list[Record] = []
+            try:
+                for judged in self._judged(examples, self._answers(variant, missing)):
+                    answered.append(_record(variant, repeat, *judged))
+            finally:
+                # One write, so that a kill leaves a chunk whole or undone. Single answers that a
+                # kill takes from an unfinished chunk are in the request cache.
+                append(path, answered)
+            done.update({record.example: record for record in answered})
         return [done[example.id] for example in examples]
 
     def sampled(
@@ -87,16 +86,16 @@ class Bench:
         ]
 
     def timed(self, variant: Variant, example: Example) -> Completion | None:
-        """One call made alone, with its seconds, never from a cache; None where it failed."""
+        """One answer made alone, with the seconds of all its rounds, never from a cache; None where
+        it failed."""
         path = self.run.folder / "records" / f"{variant.id}-latency.jsonl"
         done = {record.example: record for record in read_records(path)}
         if example.id not in done:
-            self.meter.check()
             (request,) = self._requests(variant, [example], 0)
-            answer = self.engine.time_call(request)
-            done[example.id] = self._record(variant, example, 0, answer, reused=False)
+            ((_, answer),) = answer_all(variant, self.contract, {0: request}, self._time)
+            (judged,) = self._judged([example], [(0, answer, False)])
+            done[example.id] = _record(variant, 0, *judged)
             append(path, [done[example.id]])
-            self._book(answer, reused=False)
         return done[example.id].completion
 
     def _requests(
@@ -105,12 +104,35 @@ class Bench:
         return to_requests(variant, examples, self.pool, self.contract, self.run.folder, repeat)
 
     def _answers(
-        self, variant: Variant, requests: Sequence[Request], wanted: Sequence[int]
+        self, variant: Variant, requests: Mapping[int, Request]
     ) -> Iterator[tuple[int, Completion | Failed, bool]]:
-        """(position, answer, whether it came from the cache) for each wanted position."""
+        """(position, final answer, whether no call was made for it) for each request.
+
+        The budget is checked before each round. Where it allows fewer calls than rows wait, the
+        first rows are answered to their end, because half an answer is worth nothing.
+        """
+        called: set[int] = set()
+
+        def ask(waiting: Mapping[int, Request]) -> Iterator[tuple[int, Completion | Failed]]:
+            self.meter.check()
+            now = dict(islice(waiting.items(), self.meter.calls_left))
+            for i, answer, kept in self._calls(variant, now):
+                if not kept:
+                    called.add(i)
+                yield i, answer
+                if not kept:
+                    self._book(answer)  # last, so that whatever ends here finds a record made
+
+        for i, answer in answer_all(variant, self.contract, requests, ask):
+            yield i, answer, i not in called
+
+    def _calls(
+        self, variant: Variant, requests: Mapping[int, Request]
+    ) -> Iterator[tuple[int, Completion | Failed, bool]]:
+        """(position, answer of one round, whether it came from the cache) for each request."""
         to_call = []
-        for i in wanted:
-            kept = self._kept(variant, requests[i])
+        for i, request in requests.items():
+            kept = self._kept(variant, request)
             if kept is None:
                 to_call.append(i)
             else:
@@ -120,6 +142,13 @@ class Bench:
             if isinstance(answer, Completion):
                 self.cache.put(self._key(variant, requests[i]), answer)
             yield i, answer, False
+
+    def _time(self, requests: Mapping[int, Request]) -> Iterator[tuple[int, Completion | Failed]]:
+        for i, request in requests.items():
+            self.meter.check()
+            answer = self.engine.time_call(request)
+            self._book(answer)
+            yield i, answer
 
     def _kept(self, variant: Variant, request: Request) -> Completion | None:
         """The answer that is known without a call.
@@ -142,34 +171,23 @@ class Bench:
         sha256 = variant.adapter.sha256 if variant.adapter else None
         return self.cache.key(self.engine, request, sha256)
 
-    def _record(
-        self,
-        variant: Variant,
-        example: Example,
-        repeat: int,
-        answer: Completion | Failed,
-        reused: bool,
-    ) -> Record:
-        completion = answer if isinstance(answer, Completion) else None
-        outcome = answer if isinstance(answer, Failed) else self._judge(answer.text, example)
-        return Record(
-            variant=variant.id,
-            example=example.id,
-            repeat=repeat,
-            completion=completion,
-            outcome=outcome,
-            reused=reused,
-        )
+    def _judged(
+        self, examples: Sequence[Example], answers: Iterable[_Answer]
+    ) -> Iterator[tuple[Example, Completion | Failed, Scored | Failed, bool]]:
+        """(example, answer, outcome, whether reused) for each (position, answer, reused).
 
-    def _judge(self, text: str, example: Example) -> Scored | Failed:
-        try:
-            return self.scorer(text, example.target)
-        except DataError as error:
-            return Failed(boundary="scorer", message=str(error))
+        Each is judged as it comes; where judging calls a model, all together after the last.
+        """
+        scorer = as_rows(self.scorer)
+        waiting: list[_Answer] = []
+        for each in answers:
+            waiting.append(each)
+            if not scorer.batched:
+                yield from _score(scorer, examples, waiting)
+                waiting = []
+        yield from _score(scorer, examples, waiting)
 
-    def _book(self, answer: Completion | Failed, reused: bool) -> None:
-        if reused:
-            return
+    def _book(self, answer: Completion | Failed) -> None:
         if isinstance(answer, Failed):
             self.meter.book(calls=answer.attempts)
             return
@@ -181,6 +199,38 @@ class Bench:
         )
 
 
+def _score(
+    scorer: RowScorer, examples: Sequence[Example], answers: Sequence[_Answer]
+) -> Iterator[tuple[Example, Completion | Failed, Scored | Failed, bool]]:
+    rows = {
+        i: Answered(input=examples[i].input, target=examples[i].target, answer=answer.text)
+        for i, answer, _ in answers
+        if isinstance(answer, Completion)
+    }
+    outcomes = dict(zip(rows, scorer.score_rows(list(rows.values())), strict=True))
+    for i, answer, reused in answers:
+        outcome = answer if isinstance(answer, Failed) else outcomes[i]
+        yield examples[i], answer, outcome, reused
+
+
+def _record(
+    variant: Variant,
+    repeat: int,
+    example: Example,
+    answer: Completion | Failed,
+    outcome: Scored | Failed,
+    reused: bool,
+) -> Record:
+    return Record(
+        variant=variant.id,
+        example=example.id,
+        repeat=repeat,
+        completion=answer if isinstance(answer, Completion) else None,
+        outcome=outcome,
+        reused=reused,
+    )
+
+
 def call_price(spec: ModelSpec, answer: Completion) -> float:
     """What an endpoint charges for one answer; 0 for a machine of one's own, which costs time."""
     if spec.prices is None:
@@ -189,14 +239,12 @@ def call_price(spec: ModelSpec, answer: Completion) -> float:
 
 
 def prompt_tokens(bench: Bench, variant: Variant, examples: Sequence[Example]) -> float:
-    """Mean tokens of the variant's prompt without the input: what a fine-tune could save."""
-    requests = to_requests(variant, examples, bench.pool, bench.contract, bench.run.folder)
-    engine = bench.engine
-    bare = [request.messages[-1].model_copy(update={"content": ""}) for request in requests]
-    counts = [
-        engine.count_tokens((*request.messages[:-1], empty))
-        for request, empty in zip(requests, bare, strict=True)
-    ]
+    """Mean tokens of the variant's prompt without the input: what a fine-tune could save.
+
+    Of its first call, where it answers in rounds.
+    """
+    bare = (bare_prompt(variant, example.input, bench.pool) for example in examples)
+    counts = [bench.engine.count_tokens(messages) for messages in bare]
     return sum(counts) / len(counts)
 
 

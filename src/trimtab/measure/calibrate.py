@@ -98,6 +98,7 @@ def training_rate(task: Task, tuner: LocalEngine, rows: Sequence[Example], meter
         epochs=1,
         rank=task.search.rank,
         batch_size=task.search.batch_size,
+        four_bit=task.search.four_bit,
     )
     folder = Path(tempfile.mkdtemp())
     try:

@@ -12,6 +12,9 @@ from trimtab.store.run import Run
 from trimtab.task.spec import Budget
 from trimtab.types import Arm, Spent
 
+JUDGING = "judge"
+"""Stage of all calls to a judge model, by the arm whose answers it judges."""
+
 
 class Progress(Protocol):
     """Hears what a run does, for a progress bar."""
@@ -62,7 +65,11 @@ class Meter:
         """
         self._stage = Spent(stage=name, arm=arm)
         self._stage_limit = seconds
-        self._stage_seconds = sum(s.seconds for s in self._run.spent() if s.stage == name)
+        self._stage_seconds = sum(
+            spent.seconds
+            for spent in self._run.spent()
+            if spent.stage == name or (arm is not None and spent.key == (JUDGING, arm))
+        )
         self._since = time.monotonic()
         try:
             yield
@@ -72,16 +79,22 @@ class Meter:
     def book(
         self,
         *,
+        stage: str | None = None,
         calls: int = 0,
         tokens_in: int = 0,
         tokens_out: int = 0,
         train_tokens: int = 0,
         money: float = 0.0,
     ) -> None:
-        """Book work just done, with the time since the last booking."""
+        """Book work just done, with the time since the last booking.
+
+        `stage` names another stage than the one under way. Its time still counts to the share of
+        the stage under way, which asked for it.
+        """
         self._book(
             self._stage.model_copy(
                 update={
+                    "stage": stage or self._stage.stage,
                     "calls": calls,
                     "tokens_in": tokens_in,
                     "tokens_out": tokens_out,
@@ -117,7 +130,19 @@ class Meter:
         self._run.spend(used)
         self._progress.advance(used)
 
+    @property
+    def run_spent(self) -> bool:
+        """Whether the budget of the whole run is spent, and not just the share of a stage."""
+        return self._run_over() is not None
+
     def _over(self) -> str | None:
+        if over := self._run_over():
+            return over
+        if self._stage_limit is not None and self._stage_seconds >= self._stage_limit:
+            return f"{self._stage.stage}: its share of {self._stage_limit / 60:.1f} minutes"
+        return None
+
+    def _run_over(self) -> str | None:
         budget, used = self._budget, self._total
         if used.seconds >= budget.minutes * 60:
             return f"{budget.minutes:g} minutes"
@@ -126,6 +151,4 @@ class Meter:
         # A budget of 0 means that no call may cost anything, which local models never do.
         if used.money > budget.money:
             return f"{budget.money:g} of money"
-        if self._stage_limit is not None and self._stage_seconds >= self._stage_limit:
-            return f"{self._stage.stage}: its share of {self._stage_limit / 60:.1f} minutes"
         return None

@@ -7,7 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from trimtab.engine.base import Engine
 from trimtab.measure.calibrate import Rates
-from trimtab.prompt.search import PromptSearch, Shape
+from trimtab.measure.meter import JUDGING
+from trimtab.prompt.ask import REASONING_TOKENS
+from trimtab.prompt.search import LAST_SHARE, PromptSearch, Shape
+from trimtab.prompt.styles import STYLES
 from trimtab.prompt.variants import tuned_prompt
 from trimtab.prompt.wording import system_text
 from trimtab.task.spec import Task
@@ -20,12 +23,17 @@ TRAINING = "fine-tuning"
 CONFIRMATION = "sealed test"
 LATENCY = "latency"
 AGREEMENT = "agreement"
+LAYOUTS = "prompt layouts"
 
 FEWEST_TIMED, MOST_TIMED = 15, 60
 """Timed calls of each finalist: enough to put their times down to tokens, and enough for a bound on
 their 95th percentile without that (59)."""
 TIMED_SHARE = 0.05
 """Share of the budget that timed calls beyond the fewest may take."""
+LAYOUT_SHARE = 0.04
+"""Share of the budget that other layouts of the best prompt may take."""
+FEWEST_LAYOUT_ROWS, MOST_LAYOUT_ROWS = 10, 100
+"""Dev rows that each layout is tried on; with fewer, only luck would show."""
 SAMPLED_ROWS = 16
 SAMPLED_REPEATS = 3
 SMALLEST_TRAINING = 32
@@ -54,6 +62,8 @@ class Plan(Noun):
     timed_calls: int
     """Calls of each finalist that are timed alone, one after the other."""
     stages: tuple[Spent, ...]
+    search: tuple[str, ...] = ()
+    """What the prompt search will try, in order, a line each."""
 
 
 class Lengths(Noun):
@@ -114,25 +124,36 @@ def make_plan(
     search: PromptSearch,
     models: tuple[str, ...],
     spent_seconds: float = 0.0,
+    retention: Sequence[Spent] = (),
+    judging: Spent | None = None,
 ) -> Plan:
     """Work out every stage; training sizes are the largest that the arm's share allows.
 
-    `lengths` and `rates` are of each arm's own model, `spent_seconds` what calibration took.
+    `lengths` and `rates` are of each arm's own model, `spent_seconds` what calibration took,
+    `retention` the stages that look at what a fine-tune loses elsewhere, `judging` what a judge
+    model takes for one answer.
     """
     left = max(0.0, task.budget.minutes * 60 - spent_seconds)
-    estimate = _Estimate(task, lengths, rates, left)
+    estimate = _Estimate(task, lengths, rates, left, judging.seconds if judging else 0.0)
     shapes = search.shapes()
     dev, test = len(split.dev), len(split.test)
-    dearest = max(shapes, key=estimate.row_seconds)
-    after = estimate.confirmation(dearest, test, tuned="fine-tune" in rates)
+    # A prompt that thinks first may win too, but reserving for it would halve what both arms get.
+    dearest = max((s for s in shapes if s.rounds == 1), key=estimate.row_seconds)
+    layouts = estimate.layouts(dearest, dev)
+    confirmed = estimate.confirmation(dearest, test, tuned="fine-tune" in rates)
+    after = [*retention, *confirmed, layouts]
+    if judging is not None:
+        after.append(_judging(judging, (), test if "fine-tune" in rates else 0))
     # A calibration at a bad moment must not leave the arms without time.
     reserve = min(sum(stage.seconds for stage in after), left * _MOST_RESERVED)
     arm_seconds = (left - reserve) / 2
     sizes, no_tuning = _train_sizes(task, len(split.train), dev, estimate, arm_seconds)
-    stages = [estimate.calls(PROMPTS, "prompt", shapes, dev)]
+    stages = [_whole_search(estimate.calls(PROMPTS, "prompt", shapes, dev), arm_seconds)]
     if sizes:
-        stages.append(estimate.training(sizes, dev))
-    stages += estimate.confirmation(dearest, test, tuned=bool(sizes))
+        stages += [estimate.training(sizes, dev), *retention]
+    stages += [*estimate.confirmation(dearest, test, tuned=bool(sizes)), layouts]
+    if judging is not None:
+        stages.append(_judging(judging, stages, test if sizes else 0))
     return Plan(
         models=models,
         rates=dict(rates),
@@ -142,6 +163,39 @@ def make_plan(
         arm_seconds=arm_seconds,
         timed_calls=int(estimate.timed_calls(dearest, test, tuned=bool(sizes))),
         stages=tuple(stages),
+        search=search.outline(),
+    )
+
+
+def _judging(one: Spent, stages: Iterable[Spent], pairs: int) -> Spent:
+    """The judge's calls on all answers, and on `pairs` of the finalists' test answers, each taken
+    to be as dear as one answer. The time that answers take is in the stages that ask for it."""
+    judged = {PROMPTS, TRAINING, CONFIRMATION, AGREEMENT, LAYOUTS}
+    answers = pairs + sum(stage.calls for stage in stages if stage.stage in judged)
+    return Spent(
+        stage=JUDGING,
+        calls=one.calls * answers,
+        tokens_in=one.tokens_in * answers,
+        tokens_out=one.tokens_out * answers,
+        seconds=one.seconds * pairs,
+        money=one.money * answers,
+    )
+
+
+def _whole_search(stages: Spent, arm_seconds: float) -> Spent:
+    """The hand-made stages and what may follow them: a search whose last LAST_SHARE brings nothing
+    ends, so it takes at most so many times as long; and never more than the arm's share."""
+    times = 1 / (1 - LAST_SHARE)
+    if stages.seconds > 0:
+        times = min(times, arm_seconds / stages.seconds)
+    return Spent(
+        stage=stages.stage,
+        arm=stages.arm,
+        calls=round(stages.calls * times),
+        tokens_in=round(stages.tokens_in * times),
+        tokens_out=round(stages.tokens_out * times),
+        seconds=stages.seconds * times,
+        money=stages.money * times,
     )
 
 
@@ -191,11 +245,13 @@ class _Estimate:
         lengths: Mapping[Arm, Lengths],
         rates: Mapping[Arm, Rates],
         left_seconds: float,
+        judging_seconds: float,
     ) -> None:
         self._task = task
         self._lengths = lengths
         self._rates = rates
         self._left_seconds = left_seconds
+        self._judging_seconds = judging_seconds
         longest = max_answer(lengths.values())
         self._out = {
             arm: min(each.target * _WRONG_ANSWERS_RUN_ON, longest) + 1
@@ -207,15 +263,28 @@ class _Estimate:
         return "fine-tune" in self._rates
 
     def row_seconds(self, shape: Shape) -> float:
-        return self._seconds("prompt", self._row_tokens(shape))
+        """Every round reads the prompt anew, and all but the last write thoughts."""
+        thoughts = (shape.rounds - 1) * REASONING_TOKENS / self._rates["prompt"].decode
+        return self._seconds("prompt", shape.rounds * self._row_tokens(shape)) + thoughts
 
     def calls(self, stage: str, arm: Arm, shapes: Sequence[Shape], rows: int) -> Spent:
         """Each shape over `rows` rows, its shared prompt computed once."""
         prefill = self._rates["prompt"].prefill
         shared = [self._shared_tokens(shape) for shape in shapes]
         seconds = sum(rows * self.row_seconds(s) for s in shapes) + sum(shared) / prefill
-        tokens_in = rows * (sum(self._row_tokens(s) for s in shapes) + sum(shared))
-        return self._spent(stage, arm, rows * len(shapes), tokens_in, seconds)
+        read = [self._row_tokens(s) + self._shared_tokens(s) for s in shapes]
+        calls = rows * sum(shape.rounds for shape in shapes)
+        tokens_in = rows * sum(s.rounds * tokens for s, tokens in zip(shapes, read, strict=True))
+        return self._spent(stage, arm, calls, tokens_in, seconds)
+
+    def layouts(self, prompt: Shape, dev: int) -> Spent:
+        """The prompt in its other layouts. Not rounded to whole ones, as with `timed_calls`."""
+        one = self.calls(LAYOUTS, "prompt", [prompt], 1)
+        most = (len(STYLES) - 1) * min(dev, MOST_LAYOUT_ROWS)
+        calls = min(most, LAYOUT_SHARE * self._left_seconds / max(one.seconds, 1e-9))
+        return self._spent(
+            LAYOUTS, "prompt", int(calls), int(calls) * one.tokens_in, calls * one.seconds
+        )
 
     def tuned_calls(self, stage: str, rows: int) -> Spent:
         seconds = rows * self._seconds("fine-tune", self._tuned_tokens)
@@ -270,10 +339,13 @@ class _Estimate:
         return seconds
 
     def _seconds(self, arm: Arm, tokens: float, *, alone: bool = False) -> float:
-        """A call that reads `tokens` anew, in a batch or alone. Alone, a written token takes some
-        eight times its share of a batch: the weights are read for one row instead of many."""
+        """A call that reads `tokens` anew, in a batch, where its answer is judged too, or alone.
+        Alone, a written token takes some eight times its share of a batch: the weights are read
+        for one row instead of many."""
         rates = self._rates[arm]
-        return tokens / rates.prefill + (8 if alone else 1) * self._out[arm] / rates.decode
+        written = self._out[arm] / rates.decode
+        more = 7 * written if alone else self._judging_seconds
+        return tokens / rates.prefill + written + more
 
     def _row_tokens(self, shape: Shape) -> float:
         """Prompt tokens that each call must compute for itself."""

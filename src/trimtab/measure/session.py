@@ -18,6 +18,7 @@ from trimtab.engine.registry import make_engine
 from trimtab.errors import RunError, TaskError
 from trimtab.measure.bench import Bench
 from trimtab.measure.calibrate import Rates, calibrate, training_rate
+from trimtab.measure.judging import make_judge, use_per_answer
 from trimtab.measure.meter import Meter, Progress
 from trimtab.measure.plan import (
     CALIBRATION,
@@ -27,8 +28,14 @@ from trimtab.measure.plan import (
     max_answer,
     measure_lengths,
 )
+from trimtab.measure.retain import retention_stages
+from trimtab.prompt.demonstrations import most_that_fit
 from trimtab.prompt.nearest import NearestPool
+from trimtab.prompt.own import own_variants
+from trimtab.prompt.recipe import Kitchen
 from trimtab.prompt.search import PromptSearch
+from trimtab.prompt.wording import system_text
+from trimtab.score.judge import Judge
 from trimtab.score.registry import scorer_for
 from trimtab.store.files import write_atomic
 from trimtab.store.run import Run
@@ -54,6 +61,7 @@ class Session:
     benches: dict[Arm, Bench]
     tuner: LocalEngine | None
     """The engine whose model may be trained; None where the task wants no fine-tune here."""
+    judge: Judge | None = None
 
 
 @contextmanager
@@ -69,7 +77,8 @@ def open_session(opened: OpenTask, run: Run, progress: Progress) -> Iterator[Ses
     meter = Meter(run, task.budget, progress)
     cache = RequestCache(default_cache_path())
     pool = NearestPool(opened.split.train)
-    scorer = scorer_for(task.output, task.metric)
+    judge = make_judge(task, prompt_engine, cache, meter, progress.note)
+    scorer = scorer_for(task, opened.folder, judge, opened.split.train)
 
     def bench(engine: Engine, spec: ModelSpec) -> Bench:
         return Bench(run, engine, spec, scorer, task.output, pool, cache, meter)
@@ -78,9 +87,9 @@ def open_session(opened: OpenTask, run: Run, progress: Progress) -> Iterator[Ses
     if tuner is not None and task.models.tune is not None:
         benches["fine-tune"] = bench(tuner, task.models.tune)
     try:
-        plan, search = _plan(opened, run, meter, prompt_engine, tuner, progress)
+        plan, search = _plan(opened, run, meter, prompt_engine, tuner, judge, progress)
         progress.plan(plan.stages, run.spent())
-        yield Session(opened, run, meter, plan, search, benches, tuner)
+        yield Session(opened, run, meter, plan, search, benches, tuner, judge)
     finally:
         cache.close()
 
@@ -125,10 +134,12 @@ def _plan(
     meter: Meter,
     engine: Engine,
     tuner: LocalEngine | None,
+    judge: Judge | None,
     progress: Progress,
 ) -> tuple[Plan, PromptSearch]:
     task, split = opened.task, opened.split
-    models = tuple(e.model_id for e in (engine, tuner) if e is not None)
+    engines = (engine, tuner, judge.engine if judge is not None else None)
+    models = tuple(each.model_id for each in engines if each is not None)
     if run.plan_path.exists():
         plan = Plan.model_validate_json(run.plan_path.read_bytes())
         if plan.models != models:
@@ -137,7 +148,7 @@ def _plan(
                 f"{', '.join(models)}: figures of both would not compare. "
                 "Run with --fresh to start anew"
             )
-        return plan, PromptSearch(task, engine.model_id, plan.max_tokens, split.train)
+        return plan, _search(opened, engine, plan.max_tokens)
     progress.note("calibrating on this machine")
     rows = [*split.train, *split.dev]
     lengths: dict[Arm, Lengths] = {"prompt": measure_lengths(task, engine, rows)}
@@ -151,7 +162,18 @@ def _plan(
                 calls = calibrate(task, tuner, task.models.tune, split.train, meter)
             trained = training_rate(task, tuner, split.train, meter)
             rates["fine-tune"] = calls.model_copy(update={"train": trained})
-    search = PromptSearch(task, engine.model_id, max_answer(lengths.values()), split.train)
-    plan = make_plan(task, split, lengths, rates, search, models, meter.seconds)
+        judging = use_per_answer(judge, split.train, run) if judge is not None else None
+    search = _search(opened, engine, max_answer(lengths.values()))
+    retention = retention_stages(opened, tuner, rates["fine-tune"]) if tuner is not None else ()
+    plan = make_plan(task, split, lengths, rates, search, models, meter.seconds, retention, judging)
     write_atomic(run.plan_path, plan.model_dump_json(indent=2) + "\n")
     return plan, search
+
+
+def _search(opened: OpenTask, engine: Engine, max_tokens: int) -> PromptSearch:
+    task, train = opened.task, opened.split.train
+    own = own_variants(opened.folder, task, engine.model_id, max_tokens)
+    return PromptSearch(
+        Kitchen(task, engine.model_id, max_tokens, train, own),
+        lambda: most_that_fit(engine, system_text(task), train, max_tokens),
+    )

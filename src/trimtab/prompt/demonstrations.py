@@ -1,4 +1,4 @@
-"""Chooses fixed demonstrations: a few candidate sets, to be compared on dev."""
+"""Chooses fixed demonstrations: a few candidate sets, their orders, and how many can be shown."""
 
 from __future__ import annotations
 
@@ -7,18 +7,28 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from trimtab.engine.base import Engine
 from trimtab.errors import DataError
 from trimtab.prompt.nearest import same_input_key
 from trimtab.score.fields import leaves
 from trimtab.task.contract import parse, violation
 from trimtab.task.tfidf import TfIdf
-from trimtab.types import Example, OutputContract
+from trimtab.types import Example, Message, OutputContract
 
 STRATEGIES = ("random", "diverse", "balanced")
 """How each of the sets of `demonstration_sets` was chosen, in its order."""
 
+ORDERS = ("chosen", "reversed", "easy-first")
+"""Orders of fixed demonstrations: as chosen, from last to first, or from short to long,
+which stands for easy to hard."""
+
+MANY_SHOT = 64
+"""Most demonstrations of a many-shot prompt. Trimtab's choice: every call reads them all."""
+
 DIVERSE_SAMPLE = 512
 LENGTH_QUANTILE = 0.95
+_ASSUMED_CONTEXT = 8192
+"""Tokens, where the engine does not know: what almost any model of today takes."""
 
 
 def demonstration_sets(
@@ -50,6 +60,53 @@ def demonstration_sets(
         tuple(_diverse(mixed[1][:DIVERSE_SAMPLE], k)),
         tuple(_balanced(mixed[2], k, contract)),
     )
+
+
+def ordered(demonstrations: Sequence[Example], order: str) -> tuple[Example, ...]:
+    """The same demonstrations in one of `ORDERS`. Raises `ValueError` for another order."""
+    match order:
+        case "chosen":
+            return tuple(demonstrations)
+        case "reversed":
+            return tuple(demonstrations[::-1])
+        case "easy-first":
+            return tuple(sorted(demonstrations, key=lambda each: len(each.input + each.target)))
+    raise ValueError(f"no order {order!r}; the orders are: {', '.join(ORDERS)}")
+
+
+def most_that_fit(
+    engine: Engine,
+    system: str,
+    rows: Sequence[Example],
+    max_tokens: int,
+    most: int = MANY_SHOT,
+) -> int:
+    """How many of `rows`, whichever they are, fit the engine's context as plain demonstrations.
+
+    They stand beside the `system` text, the longest input and an answer of `max_tokens`; at most
+    `most`. Where the engine does not know its context, 8,192 tokens are assumed. It counts the
+    tokens of every row once.
+    """
+    if not rows:
+        return 0
+
+    def count(*texts: str) -> int:
+        roles = ("user", "assistant")
+        return engine.count_tokens(
+            [Message(role=roles[i % 2], content=text) for i, text in enumerate(texts)]
+        )
+
+    turns = count("", "", "") - count("")
+    empty = count("", "")
+    costs = [count(row.input, row.target) - empty + turns for row in rows]
+    fixed = engine.count_tokens(
+        [Message(role="system", content=system), Message(role="user", content="")]
+    )
+    longest = max(count(row.input) for row in rows) - count("")
+    context = _ASSUMED_CONTEXT if engine.context is None else engine.context
+    room = context - max_tokens - fixed - longest
+    used = np.cumsum(sorted(costs, reverse=True)[:most])
+    return int(np.searchsorted(used, room, side="right"))
 
 
 def _usable(train: Sequence[Example], contract: OutputContract) -> list[Example]:

@@ -1,24 +1,17 @@
-"""The candidates of both arms as Variants, and what each asks a model for an example."""
+"""The candidates of both arms as Variants, and what changes one into another."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from trimtab.prompt.nearest import NearestPool
-from trimtab.prompt.render import render
+from trimtab.prompt.demonstrations import ORDERS, ordered
 from trimtab.prompt.wording import short_text, system_text
 from trimtab.task.spec import Task
-from trimtab.types import (
-    Adapter,
-    Decoding,
-    Example,
-    OutputContract,
-    Prompt,
-    Request,
-    Variant,
-    content_hash,
-)
+from trimtab.types import Adapter, Example, Prompt, Variant
+
+NEAREST_ORDERS = ("nearest-last", "nearest-first")
+RETRIES = 2
+"""Of `retrying`, by default: what is not put right in two attempts seldom is in more."""
 
 
 def zero_shot(task: Task, model_id: str, max_tokens: int) -> Variant:
@@ -53,6 +46,56 @@ def constrained(variant: Variant) -> Variant:
     return variant.model_copy(update={"name": f"{variant.name}, constrained", "constrained": True})
 
 
+def reasoning(variant: Variant) -> Variant:
+    """The same variant, which thinks in free text before it answers. Costs a second call."""
+    return variant.model_copy(update={"name": f"{variant.name}, thinking first", "reason": True})
+
+
+def retrying(variant: Variant, retries: int = RETRIES) -> Variant:
+    """The same variant, shown what is wrong with an answer that breaks the contract, and asked
+    again, at most `retries` times."""
+    name = f"{variant.name}, {retries} {'retry' if retries == 1 else 'retries'}"
+    return variant.model_copy(update={"name": name, "retries": retries})
+
+
+def worded(variant: Variant, task: Task, format: str, example: Example | None = None) -> Variant:
+    """The same variant with the output contract said in this format of `wording.formats_of`.
+
+    Raises:
+        ValueError: as `wording.system_text`, or the prompt is the user's own and kept as written.
+    """
+    _refuse_own(variant)
+    prompt = variant.prompt.model_copy(update={"system": system_text(task, format, example)})
+    return variant.model_copy(update={"name": f"{variant.name}, format {format}", "prompt": prompt})
+
+
+def orders_of(variant: Variant) -> tuple[str, ...]:
+    """The orders of its demonstrations that `reordered` can make; empty where it shows none.
+
+    The first is the one that `static` and `nearest` give.
+    """
+    if variant.prompt.demonstrations:
+        return ORDERS
+    return NEAREST_ORDERS if variant.prompt.nearest else ()
+
+
+def reordered(variant: Variant, order: str) -> Variant:
+    """The same variant with its demonstrations in this order of `orders_of`.
+
+    Raises:
+        ValueError: it cannot take this order.
+    """
+    if order not in orders_of(variant):
+        raise ValueError(f"no order {order!r} here; there are: {', '.join(orders_of(variant))}")
+    prompt = variant.prompt
+    if prompt.demonstrations:
+        shown = ordered(prompt.demonstrations, order)
+        prompt = prompt.model_copy(update={"demonstrations": shown})
+    else:
+        prompt = prompt.model_copy(update={"nearest_first": order == "nearest-first"})
+    return variant.model_copy(update={"name": f"{variant.name}, {order}", "prompt": prompt})
+
+
 def tuned_prompt(task: Task) -> Prompt:
     """What the tuned model is trained on and called with: training taught it the rest."""
     return Prompt(system=short_text(task))
@@ -70,44 +113,10 @@ def tuned(task: Task, model_id: str, adapter: Adapter, max_tokens: int) -> Varia
     )
 
 
-def to_requests(
-    variant: Variant,
-    examples: Sequence[Example],
-    pool: NearestPool | None,
-    contract: OutputContract,
-    run_folder: Path,
-    seed: int = 0,
-) -> list[Request]:
-    """One request for each example, in their order; repeats of sampled answers vary `seed`.
-
-    `run_folder` is where the variant's adapter path starts.
-
-    A sampled answer draws from a seed of its own, made from `seed` and the example: one seed for
-    all would tie the luck of all examples together, and their interval would be too narrow.
-    Greedy requests all have seed 0, so that a repeat is the same request.
-    """
-    adapter = str(run_folder / variant.adapter.path) if variant.adapter else None
-    shared_messages = 1 + 2 * len(variant.prompt.demonstrations)
-    return [
-        Request(
-            messages=render(variant.prompt, example.input, pool),
-            decoding=Decoding(
-                max_tokens=variant.max_tokens,
-                temperature=variant.temperature,
-                seed=_seed(seed, example) if variant.temperature > 0 else 0,
-                contract=contract if variant.constrained else None,
-            ),
-            adapter=adapter,
-            shared_messages=shared_messages,
-        )
-        for example in examples
-    ]
-
-
 def _prompted(name: str, model_id: str, prompt: Prompt, max_tokens: int) -> Variant:
     return Variant(name=name, arm="prompt", model=model_id, prompt=prompt, max_tokens=max_tokens)
 
 
-def _seed(seed: int, example: Example) -> int:
-    """31 bits: what every engine's generator takes."""
-    return int(content_hash(str(seed), example.id, length=8), 16) >> 1
+def _refuse_own(variant: Variant) -> None:
+    if variant.prompt.template:
+        raise ValueError(f"{variant.name} is a prompt of the user's own and is kept as written")

@@ -7,16 +7,38 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from trimtab.task.contract import compact_json
 from trimtab.task.spec import Task
-from trimtab.types import OutputContract
+from trimtab.types import Example, OutputContract
+
+FORMATS = ("words", "schema", "example", "both")
+"""Ways to say the output contract: in words; as the labels or the JSON schema themselves; in words
+with one worked example; as the schema with one."""
+
+THINK = (
+    "Before you answer, think about this input in a few short sentences: what matters in it, and "
+    "what follows. Do not give the answer yet; you will be asked for it next."
+)
+"""Follows the input where a variant thinks first."""
+ANSWER_NOW = "Now give the answer alone, in the form that was asked for."
+"""Follows its thoughts."""
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[^\W\d_a-z])|(?<=[。！？])|\n\s*\n")
 """A mark before a capital (so that `e.g. this` goes on), a full-width mark, or a blank line."""
 
 
-def system_text(task: Task) -> str:
-    """The instructions as written, and what the output contract asks, as a paragraph after them."""
-    return f"{task.instructions.strip()}\n\n{format_text(task.output)}"
+def system_text(task: Task, format: str = "words", example: Example | None = None) -> str:
+    """The instructions as written, and what the output contract asks, as a paragraph after them.
+
+    `format` is one of `formats_of` the contract; those with a worked example need `example`, a
+    training row. Raises `ValueError` for another format, or where the example is missing.
+    """
+    return f"{task.instructions.strip()}\n\n{_contract_text(task.output, format, example)}"
+
+
+def formats_of(contract: OutputContract) -> tuple[str, ...]:
+    """The formats that differ for this contract: free text has no schema."""
+    return ("words", "example") if contract.kind == "text" else FORMATS
 
 
 def short_text(task: Task) -> str:
@@ -25,6 +47,14 @@ def short_text(task: Task) -> str:
         return task.short_instructions.strip()
     first = _SENTENCE_END.split(task.instructions.strip(), maxsplit=1)[0]
     return " ".join(first.split())
+
+
+def correction_text(problem: str) -> str:
+    """What an answer that breaks the contract is met with; `problem` says how it does."""
+    return (
+        f"This answer cannot be used: {problem}. "
+        "Give the corrected answer alone, in the form that was asked for."
+    )
 
 
 def format_text(contract: OutputContract) -> str:
@@ -37,6 +67,27 @@ def format_text(contract: OutputContract) -> str:
             return f"Answer with JSON only: one {_object_words(contract.json_schema)}."
         case "text":
             return "Answer with the result only, without any explanation."
+
+
+def _contract_text(contract: OutputContract, format: str, example: Example | None) -> str:
+    if format not in formats_of(contract):
+        known = ", ".join(formats_of(contract))
+        raise ValueError(f"no format {format!r} for {contract.kind} outputs; there are: {known}")
+    text = format_text(contract) if format in ("words", "example") else _schema_text(contract)
+    if format in ("words", "schema"):
+        return text
+    if example is None:
+        raise ValueError(f"the format {format!r} shows a worked example; give one")
+    return f"{text}\n\nFor example, to this input:\n{example.input}\nanswer:\n{example.target}"
+
+
+def _schema_text(contract: OutputContract) -> str:
+    """The output format as the contract has it."""
+    if contract.kind == "label":
+        labels = " | ".join(contract.labels)
+        return f"Allowed answers, of which you write one and nothing else: {labels}"
+    schema = compact_json(contract.json_schema)
+    return f"Answer with JSON only, in one line, valid under this JSON schema:\n{schema}"
 
 
 def _object_words(schema: Mapping[str, Any]) -> str:

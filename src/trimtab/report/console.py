@@ -15,7 +15,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from trimtab.report import values, view
+from trimtab.report import search, values, view
 from trimtab.task.spec import Budget
 from trimtab.types import Decision, Gate, Spent, Status
 
@@ -36,6 +36,9 @@ def show_decision(decision: Decision, console: Console, report: Path) -> None:
         console.print(_arms(decision))
     if decision.verdict.gates:
         console.print(_gates(decision.verdict.gates))
+    if decision.search is not None:
+        told = f"{search.exhausted_told(decision.search)} {search.race_told(decision.search)}"
+        console.print(_text(f"Prompt search: {told}"))
     console.print(_text(_money(decision)))
     if warning := view.worn_out(decision):
         console.print(_text(warning, "bold"))

@@ -11,7 +11,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from trimtab.report import numbers, plots, values, view
+from trimtab.report import labels, numbers, plots, search, values, view
 from trimtab.types import Decision
 
 WIDE, NARROW = 760.0, 340.0
@@ -27,10 +27,12 @@ SECTIONS = {
     "change": "What would change this",
     "gates": "Gates",
     "arms": "Both arms on the test",
+    "search": "Was prompting exhausted?",
     "variants": "All variants on dev",
     "curve": "Learning curve",
     "cost": "Quality against cost",
     "money": "Break-even",
+    "retention": "What the fine-tune loses elsewhere",
     "examples": "Examples",
     "failures": "Failed calls",
     "audit": "Data audit",
@@ -79,6 +81,7 @@ def _figures(decision: Decision) -> dict[str, Figure | None]:
         )
         for plot in (
             plots.arms,
+            plots.plateau_curve,
             plots.learning_curve,
             plots.quality_by_cost,
             plots.quality_by_tokens,
@@ -101,7 +104,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(values=values, view=view)
+    environment.globals.update(values=values, view=view, labels=labels, search=search)
     environment.filters["clip"] = lambda text: values.shorten(text, MOST_CHARACTERS)
     return environment
 

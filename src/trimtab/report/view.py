@@ -8,7 +8,18 @@ from typing import Literal
 
 from trimtab.report import values
 from trimtab.task.spec import Budget
-from trimtab.types import Arm, Case, Decision, Finding, Spent, Variant, VariantScore, Word
+from trimtab.types import (
+    Arm,
+    Case,
+    Decision,
+    Finding,
+    Forecast,
+    RowsNeeded,
+    Spent,
+    Variant,
+    VariantScore,
+    Word,
+)
 
 MANY_TEST_USES = 5
 """Openings from which the report warns. Trimtab's convention: how fast a test wears out depends on
@@ -100,6 +111,7 @@ def arm_rows(decision: Decision) -> list[ArmRow]:
             _goal("≥", goal("quality"), values.score),
         ),
         *(_metric_row(decision, name) for name in others),
+        *_macro_f1_row(decision),
         _row(
             decision,
             "Valid format",
@@ -149,6 +161,66 @@ def cost_range(score: VariantScore | None) -> str:
     """The interval of the money for 1,000 calls; empty where there is none."""
     interval = score.money_interval if score is not None else None
     return values.range_of(interval, lambda bound: values.money(bound, ""))
+
+
+def looked(decision: Decision) -> str:
+    """How the sealed test was looked at on the way; empty where it was not."""
+    comparison = decision.comparison
+    found = comparison.sequential if comparison is not None else None
+    if comparison is None or found is None:
+        return ""
+    asked = f"The test was looked at {found.looks} times"
+    if not found.rows_saved:
+        return f"{asked}, and was not clear before its last rows."
+    fixed = values.interval(comparison.fixed_rows, signed=True)
+    return (
+        f"{asked} and ended once its answer was clear, which saved each finalist "
+        f"{values.count(found.rows_saved)} rows. The interval above allows for the looks. That of "
+        f"a fixed number of rows would be {fixed}, and is too narrow here."
+    )
+
+
+def outlook(forecast: Forecast, unit: str) -> list[str]:
+    """What the learning curve says besides the rows that reach the goal, a sentence each."""
+    said = []
+    if forecast.at_reach is not None and forecast.curve:
+        limit = values.count(forecast.curve[-1][0])
+        said.append(
+            f"With {limit} rows, as far as the curve can say, quality would be "
+            f"{values.interval(forecast.at_reach)}; the goal is reached by then with a probability "
+            f"of {values.percent(forecast.chance)}."
+        )
+    if forecast.label_cost is not None:
+        cost = values.money(forecast.label_cost, unit)
+        span = _span(forecast.label_cost_low, forecast.label_cost_high)
+        said.append(f"The labels that are missing for the goal cost {cost} {span}.")
+    if (rival := forecast.to_beat_prompt) is not None:
+        rows = "no number of rows that it can speak of" if rival.rows is None else _rows(rival)
+        score, chance = values.score(rival.target), values.percent(rival.chance)
+        said.append(
+            f"The best prompt's dev score of {score} is passed at {rows}, with a probability of "
+            f"{chance}."
+        )
+    if forecast.loss:
+        losses = "; ".join(
+            f"{values.count(rows)} rows {loss:.3g} [{low:.3g},{values.SPACE}{high:.3g}]"
+            for rows, loss, low, high in forecast.loss
+        )
+        said.append(f"Dev loss with more rows: {losses}.")
+    return said
+
+
+def _rows(needed: RowsNeeded) -> str:
+    low, high = (
+        "beyond reach" if bound is None else values.count(bound)
+        for bound in (needed.low, needed.high)
+    )
+    return f"{values.count(needed.rows)} rows [{low},{values.SPACE}{high}]"
+
+
+def _span(low: float | None, high: float | None) -> str:
+    told = ("unknown" if bound is None else values.money(bound, "") for bound in (low, high))
+    return f"[{f',{values.SPACE}'.join(told)}]"
 
 
 def worn_out(decision: Decision) -> str:
@@ -264,6 +336,16 @@ def _row(
 
 def _metric_row(decision: Decision, name: str) -> ArmRow:
     return _row(decision, name, lambda s: values.interval(s.metrics.get(name)))
+
+
+def _macro_f1_row(decision: Decision) -> list[ArmRow]:
+    def told(score: VariantScore) -> str:
+        return values.interval(score.label_table.macro_f1 if score.label_table else None)
+
+    arms = (decision.prompt, decision.fine_tune)
+    if not any(arm is not None and arm.label_table is not None for arm in arms):
+        return []
+    return [_row(decision, "Macro-F1 over labels", told)]
 
 
 def _other_metrics(decision: Decision) -> list[str]:
