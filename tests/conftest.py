@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+import postgres
 from tiny import load_in_float32, save_tiny_model, train_tiny_adapter
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is first imported
@@ -60,3 +62,20 @@ def real_model() -> Path:
     from trimtab.engine.default_model import default_model_folder
 
     return default_model_folder(print)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Path]:
+    """Folder of the socket of a real server; tests that need it are skipped where none can run."""
+    if reason := postgres.why_not():
+        pytest.skip(reason)
+    with postgres.server() as folder:
+        yield folder
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return str(tmp_path / "production.sqlite")
+    return postgres.new_database(request.getfixturevalue("postgres_server"))

@@ -1,9 +1,10 @@
 """Values that add up and hash the same however they came together."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.types import Spent
+from trimtab.types import Adapter, Example, Message, Prompt, Spent, Variant
 
 parts = st.lists(
     st.builds(
@@ -36,3 +37,45 @@ def test_a_total_keeps_its_own_name(spent) -> None:
     found = sum(spent, Spent(stage="Total"))
     assert found.key == ("Total", None)
     assert found.calls == sum(part.calls for part in spent)
+
+
+EXAMPLE = Example(id="a1", input="Ann Ltd", target="company", source="rows.jsonl:3")
+ADAPTER = Adapter(path="adapters/a", sha256="f" * 64, rows=400, epoch=2, learning_rate=1e-3, seed=0)
+ZERO = Variant(name="n", arm="prompt", model="m", prompt=Prompt(system="Whose name?"), max_tokens=8)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "81bed6a7659f"),
+        (
+            {
+                "prompt": Prompt(system="Whose name?", demonstrations=(EXAMPLE,), nearest=2),
+                "constrained": True,
+            },
+            "f4ba24480048",
+        ),
+        ({"temperature": 0.7, "adapter": ADAPTER}, "04a2da79e7e8"),
+    ],
+)
+def test_variants_of_finished_runs_keep_their_ids(changes, expected) -> None:
+    """Computed by the version before prompts had styles, orders and rounds."""
+    assert ZERO.model_copy(update=changes).id == expected
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"reason": True},
+        {"retries": 1},
+        {"prompt": Prompt(system="Whose name?", style="lines")},
+        {"prompt": Prompt(system="Whose name?", nearest=2, nearest_first=True)},
+        {"prompt": Prompt(system="Whose name?", template=(Message(role="user", content="x"),))},
+    ],
+)
+def test_each_way_to_ask_makes_another_variant(changes) -> None:
+    assert ZERO.model_copy(update=changes).id != ZERO.id
+    assert (
+        ZERO.model_copy(update={**changes, "name": "other"}).id
+        == ZERO.model_copy(update=changes).id
+    )

@@ -7,6 +7,7 @@ TrimtabError                  exit code 1: something went wrong that is not the 
 │   ├── ModelError            a model that does not exist, or is not what it should be
 │   └── RunError              a run directory of another version or model, in use, or damaged
 ├── EngineUnavailable         exit code 2: an endpoint that is down, or answers something else
+├── DatabaseUnavailable       exit code 2: the database of production cannot be reached or written
 ├── BudgetSpent               internal: a hard budget ended a stage; what is there decides
 └── DiskFull                  exit code 2: nothing more can be written; what was written is whole
 """
@@ -43,6 +44,10 @@ class RunError(InputError):
 
 
 class EngineUnavailable(TrimtabError):
+    exit_code = 2
+
+
+class DatabaseUnavailable(TrimtabError):
     exit_code = 2
 
 

@@ -9,12 +9,16 @@ from pathlib import Path
 from trimtab import __version__
 from trimtab.audit.audit import audit, refuse_leaks, with_difficulty
 from trimtab.audit.open import subject_of
+from trimtab.decide.judge import may_judge
 from trimtab.decide.rule import decide as apply_rule
 from trimtab.decide.rule import rule_sha256
+from trimtab.judging import judge_agreement, judge_preference
 from trimtab.measure.meter import Progress, Silent
 from trimtab.measure.plan import Plan
 from trimtab.measure.session import Session, environment, open_session
+from trimtab.prompt.own import own_prompts
 from trimtab.report.html import render_html
+from trimtab.score.registry import scoring_files
 from trimtab.steps import (
     Candidates,
     cases,
@@ -22,6 +26,9 @@ from trimtab.steps import (
     confirm,
     forecast_curve,
     gather,
+    look_at_layouts,
+    retain,
+    retain_unasked,
     score_on_test,
     search_prompts,
     tune,
@@ -30,6 +37,7 @@ from trimtab.store.files import append, write_atomic
 from trimtab.store.history import test_uses
 from trimtab.store.run import Run, open_run
 from trimtab.task.open import OpenTask, open_task
+from trimtab.tune.retention.suite import load_suite
 from trimtab.types import Arm, Decision, VariantScore, content_hash
 
 ARMS: tuple[Arm, ...] = ("prompt", "fine-tune")
@@ -79,8 +87,11 @@ def _decide(session: Session) -> Decision:
     findings = audit(subject_of(opened))
     refuse_leaks(findings)
     candidates = Candidates()
-    search_prompts(session, candidates)
-    tune(session, candidates)
+    agreed = judge_agreement(session)
+    if may_judge(task, agreed):  # scores that decide nothing are worth no search
+        search_prompts(session, candidates)
+        tune(session, candidates)
+    retained = retain(session, candidates)
     findings = with_difficulty(findings, opened.examples, session.run.folder, task.metric)
     finalists = [best for arm in ARMS if (best := candidates.best(arm))]
     confirmed = confirm(session, finalists)
@@ -88,8 +99,10 @@ def _decide(session: Session) -> Decision:
         each.variant.arm: score_on_test(session, each) for each in confirmed
     }
     comparison = compare_finalists(session, confirmed)
+    retained = retained or retain_unasked(session, confirmed)
+    look_at_layouts(session, candidates)
     outlook = forecast_curve(session, candidates)
-    evidence = gather(session, candidates, scores, comparison, outlook, findings)
+    evidence = gather(session, candidates, scores, comparison, outlook, findings, retained, agreed)
     verdict = apply_rule(evidence)
     return Decision(
         task=task.name,
@@ -108,10 +121,14 @@ def _decide(session: Session) -> Decision:
         fine_tune=scores.get("fine-tune"),
         comparison=comparison,
         money=evidence.money,
-        variants=tuple(candidates.variants),
+        variants=(*candidates.variants, *candidates.stopped),
         dev_scores=tuple(candidates.scores),
+        search=candidates.searched,
         curve=(*candidates.sweep, *candidates.curve),
         forecast=outlook,
+        retention=retained,
+        judge=agreed,
+        preference=judge_preference(session, {c.variant.arm: c.records for c in confirmed}),
         audit=findings,
         rows={
             "train": len(opened.split.train),
@@ -133,8 +150,7 @@ def _decide(session: Session) -> Decision:
 def _write(session: Session, decision: Decision) -> None:
     """The verdict comes last: with it, the run is finished."""
     run = session.run
-    winner = next((v for v in decision.variants if v.id == decision.verdict.winner), None)
-    if winner is not None and winner.prompt.nearest:
+    if any(variant.prompt.nearest for variant in decision.variants):
         run.pool_path.unlink(missing_ok=True)
         append(run.pool_path, session.opened.split.train)
     write_atomic(run.report_path, render_html(decision))
@@ -149,6 +165,11 @@ def _open_run(opened: OpenTask, fresh: bool) -> tuple[Run, str]:
         "rule": rule_sha256(),
         "Trimtab's version": __version__,
     }
+    if own := opened.task.constraints.retention_suite:
+        identity["retention suite"] = load_suite(opened.folder / own).sha
+    if prompts := own_prompts(opened.folder, opened.task):
+        identity["own prompts"] = content_hash(*(each.model_dump_json() for each in prompts))
+    identity |= scoring_files(opened.task, opened.folder)
     return open_run(opened.folder, identity, settings, fresh)
 
 

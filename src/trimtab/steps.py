@@ -7,9 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from trimtab import prompting
+from trimtab.compare.labels import label_table
 from trimtab.compare.latency import latency
+from trimtab.compare.looking import Looking
 from trimtab.compare.paired import compare
-from trimtab.compare.records import answered
+from trimtab.compare.records import answered, first_repeats, scored
+from trimtab.compare.sequential import deciding
 from trimtab.compare.summary import agreement, summarise
 from trimtab.decide.cost import cost_of_1000_calls
 from trimtab.decide.evidence import Evidence
@@ -20,14 +24,14 @@ from trimtab.measure.plan import (
     AGREEMENT,
     CONFIRMATION,
     LATENCY,
-    PROMPTS,
     SAMPLED_REPEATS,
     SAMPLED_ROWS,
     TRAINING,
 )
 from trimtab.measure.session import Session
 from trimtab.prompt.variants import constrained
-from trimtab.store.history import task_changes
+from trimtab.retention import keep_general_ability, look_elsewhere
+from trimtab.store.history import task_history
 from trimtab.tune.forecast import forecast
 from trimtab.types import (
     Arm,
@@ -39,9 +43,14 @@ from trimtab.types import (
     Finding,
     Forecast,
     Interval,
+    JudgeAgreement,
+    LabelTable,
     Latency,
     Record,
+    Retention,
     Scored,
+    Searched,
+    Sequential,
     SplitName,
     Variant,
     VariantScore,
@@ -57,12 +66,18 @@ class Candidates:
 
     variants: list[Variant] = field(default_factory=list)
     scores: list[VariantScore] = field(default_factory=list)
-    prompt_search_complete: bool = False
+    stopped: Sequence[Variant] = ()
+    """Prompts that did not see all dev rows: they were behind, or the budget ended."""
+    searched: Searched | None = None
     sweep: Sequence[CurvePoint] = ()
     curve: Sequence[CurvePoint] = ()
+    kept: Variant | None = None
+    """The fine-tune to go on with where general ability was looked at: the best or its remedy."""
 
     def best(self, arm: Arm) -> Variant | None:
         """The highest dev quality; of equals, the one with the shorter prompt."""
+        if arm == "fine-tune" and self.kept is not None:
+            return self.kept
         ranked = [
             (score.rank, -(score.tokens_in or 0.0), variant)
             for variant, score in zip(self.variants, self.scores, strict=True)
@@ -76,19 +91,29 @@ class Confirmed:
     """What the winner of one arm did on the sealed test."""
 
     variant: Variant
-    records: Sequence[Record]
+    records: list[Record]
     latency: Latency | None = None
     agreement: Interval | None = None
+    looked: Sequential | None = None
+    """How the comparison with the other finalist went, where it was looked at on the way."""
 
 
 def search_prompts(session: Session, candidates: Candidates) -> None:
-    """Score the prompt arm's candidates on dev, within the arm's share of the budget."""
-    with session.meter.stage(PROMPTS, "prompt", session.plan.arm_seconds):
-        try:
-            session.search.run(lambda variant: _score_on_dev(session, variant, candidates))
-            candidates.prompt_search_complete = True
-        except BudgetSpent:
-            pass  # the meter keeps which budget it was, and the verdict says so
+    """Race the prompt arm's candidates on dev, within the arm's share of the budget."""
+    found = prompting.search(session)
+    for variant in found.finished:
+        _score_on_dev(session, variant, candidates)
+    candidates.stopped = found.stopped
+    candidates.searched = found.searched
+
+
+def look_at_layouts(session: Session, candidates: Candidates) -> None:
+    """How much the best prompt's quality hangs on its layout, as far as the budget leaves time."""
+    best = candidates.best("prompt")
+    if best is None or candidates.searched is None:
+        return
+    found = prompting.other_layouts(session, best)
+    candidates.searched = candidates.searched.model_copy(update={"sensitivity": found})
 
 
 def tune(session: Session, candidates: Candidates) -> None:
@@ -119,6 +144,24 @@ def tune(session: Session, candidates: Candidates) -> None:
                 _score_on_dev(session, constrained(best), candidates)
 
 
+def retain(session: Session, candidates: Candidates) -> Retention | None:
+    """Where general ability is needed: what the best fine-tune loses, and a remedy for too much."""
+    best = candidates.best("fine-tune")
+    if best is None or session.opened.task.constraints.general_ability != "needed":
+        return None
+    kept = keep_general_ability(session, best, lambda v: _score_on_dev(session, v, candidates))
+    candidates.kept = kept.variant if kept else None
+    return kept.retention if kept else None
+
+
+def retain_unasked(session: Session, confirmed: Sequence[Confirmed]) -> Retention | None:
+    """Where it is not needed: what the finalist loses, as far as the budget leaves time."""
+    tuned = [each.variant for each in confirmed if each.variant.arm == "fine-tune"]
+    if not tuned or session.opened.task.constraints.general_ability != "not-needed":
+        return None
+    return look_elsewhere(session, tuned[0])
+
+
 def confirm(session: Session, finalists: Sequence[Variant]) -> list[Confirmed]:
     """The winners meet the sealed test once; then latency and agreement, as the budget allows.
 
@@ -131,10 +174,7 @@ def confirm(session: Session, finalists: Sequence[Variant]) -> list[Confirmed]:
     test = session.opened.split.test.open(run.test_openings_path, f"confirm {names}")
     confirmed: list[Confirmed] = []
     try:
-        for variant in finalists:
-            with meter.stage(CONFIRMATION, variant.arm):
-                records = session.benches[variant.arm].records(variant, "test", test)
-            confirmed.append(Confirmed(variant, records))
+        _answer_test(session, finalists, test, confirmed)
         with meter.stage(LATENCY):
             _time(session, confirmed, test[: session.plan.timed_calls])
         for each in confirmed:
@@ -146,6 +186,40 @@ def confirm(session: Session, finalists: Sequence[Variant]) -> list[Confirmed]:
     except BudgetSpent:
         pass  # what is missing stays unmeasured
     return confirmed
+
+
+def _answer_test(
+    session: Session,
+    finalists: Sequence[Variant],
+    test: Sequence[Example],
+    confirmed: list[Confirmed],
+) -> None:
+    """The finalists answer the same rows in turn, block by block, until they are told apart.
+
+    Each joins `confirmed` with its first answers, so that a spent budget leaves what was answered.
+    """
+    task = session.opened.task
+    looking = Looking(
+        test,
+        task.metric,
+        task.goals.quality,
+        task.goals.smallest_difference,
+        session.opened.clusters,
+    )
+    found = {variant.arm: Confirmed(variant, []) for variant in finalists}
+    both = len(found) == 2
+    for rows in looking.blocks() if both else [test]:
+        block: dict[Arm, list[Record]] = {}
+        for arm, each in found.items():
+            with session.meter.stage(CONFIRMATION, arm):
+                block[arm] = session.benches[arm].records(each.variant, "test", rows)
+            if not each.records:
+                confirmed.append(each)
+            each.records += block[arm]
+        if both:
+            looking.add(block["prompt"], block["fine-tune"])
+    for each in found.values():
+        each.looked = looking.looked if both else None
 
 
 def _time(session: Session, confirmed: Sequence[Confirmed], rows: Sequence[Example]) -> None:
@@ -172,28 +246,45 @@ def score_on_test(session: Session, confirmed: Confirmed) -> VariantScore:
     score = _summary(session, confirmed.variant, "test", confirmed.records).model_copy(
         update={"latency": confirmed.latency, "agreement": confirmed.agreement}
     )
+    table = _label_table(session, confirmed.records)
     opened = session.opened
     cost = cost_of_1000_calls(
         score, spec, answered(confirmed.records), opened.clusters, opened.task.seed
     )
     return score.model_copy(
-        update={"money_per_1000": cost.estimate if cost else None, "money_interval": cost}
+        update={
+            "money_per_1000": cost.estimate if cost else None,
+            "money_interval": cost,
+            "label_table": table,
+        }
     )
+
+
+def _label_table(session: Session, records: Sequence[Record]) -> LabelTable | None:
+    opened = session.opened
+    output, outcomes = opened.task.output, scored(first_repeats(records))
+    if output.kind != "label" or not outcomes:
+        return None
+    targets = {row.id: row.target for row in opened.examples}
+    clusters = [opened.clusters[example] for example in outcomes]
+    return label_table(outcomes, targets, output.labels, clusters, opened.task.seed)
 
 
 def compare_finalists(session: Session, confirmed: Sequence[Confirmed]) -> Comparison | None:
     """The paired difference on the sealed test, fine-tune minus prompt."""
-    by_arm = {each.variant.arm: each.records for each in confirmed}
+    by_arm = {each.variant.arm: each for each in confirmed}
     if len(by_arm) < 2:
         return None
     opened = session.opened
-    return compare(
-        by_arm["prompt"],
-        by_arm["fine-tune"],
+    found = compare(
+        by_arm["prompt"].records,
+        by_arm["fine-tune"].records,
         opened.task.metric,
         opened.clusters,
         opened.task.seed,
     )
+    looked = by_arm["fine-tune"].looked
+    return deciding(found, looked) if looked else found
 
 
 def forecast_curve(session: Session, candidates: Candidates) -> Forecast | None:
@@ -207,7 +298,15 @@ def forecast_curve(session: Session, candidates: Candidates) -> Forecast | None:
         task.labelling.cost_per_example,
         task.seed,
         labelled=len(session.opened.split.train),
+        prompt=_dev_quality(candidates, "prompt"),
     )
+
+
+def _dev_quality(candidates: Candidates, arm: Arm) -> Interval | None:
+    """Of the arm's best variant on dev."""
+    best = candidates.best(arm)
+    scored = zip(candidates.variants, candidates.scores, strict=True)
+    return next((score.quality for variant, score in scored if variant == best), None)
 
 
 def gather(
@@ -217,16 +316,17 @@ def gather(
     comparison: Comparison | None,
     outlook: Forecast | None,
     findings: Sequence[Finding],
+    retention: Retention | None = None,
+    judge: JudgeAgreement | None = None,
 ) -> Evidence:
     """Everything that the gates and the rule look at."""
     opened = session.opened
-    prompt, tuned = scores.get("prompt"), scores.get("fine-tune")
+    prompt, tuned, searched = scores.get("prompt"), scores.get("fine-tune"), candidates.searched
     answer = (
         money(opened.task, prompt, tuned, comparison, _effort(session, candidates))
         if prompt and tuned
         else None
     )
-    changes, last_changed = task_changes(opened.folder)
     distinct = {row.id: row for row in opened.examples}
     return Evidence(
         task=opened.task,
@@ -240,12 +340,15 @@ def gather(
         n_train=len(opened.split.train),
         rows_approved=sum(row.approved_by is not None for row in distinct.values()),
         rows_total=len(distinct),
-        prompt_search_complete=candidates.prompt_search_complete,
+        prompt_search_complete=searched.complete if searched else False,
+        plateau=searched.plateau if searched else None,
+        sensitivity=searched.sensitivity if searched else None,
         no_tuning=session.plan.no_tuning,
         findings=tuple(findings),
+        retention=retention,
+        judge=judge,
         stopped_by=session.meter.stopped_by,
-        task_changes=changes,
-        last_changed=last_changed,
+        history=task_history(opened.folder),
     )
 
 

@@ -104,7 +104,9 @@ class Completion(Noun):
     tokens_out: int
     latency_s: float | None = None
     attempts: int = 1
-    """Calls that were made for it: one, and one more for each retry."""
+    """Calls that were made for it: one for each round, one more for each that was tried again."""
+    rounds: int = 1
+    """Answers that it took. Tokens, seconds and attempts are sums over them, `text` is the last."""
 
 
 class Failed(Noun):
@@ -140,6 +142,13 @@ class Prompt(Noun):
     demonstrations: tuple[Example, ...] = ()
     nearest: int = 0
     """How many training rows nearest to the input are shown as demonstrations."""
+    nearest_first: bool = False
+    """Whether the most similar comes first; by default it comes last, next to the input."""
+    style: str = "plain"
+    """How instructions, demonstrations and input are laid out: a name of `prompt.styles.STYLES`."""
+    template: tuple[Message, ...] = ()
+    """A prompt of the user's own: messages whose contents are Jinja templates with `input`. Where
+    there are any, they are the whole prompt, and `system` is empty."""
 
 
 class Adapter(Noun):
@@ -164,17 +173,36 @@ class Variant(Noun):
     constrained: bool = False
     temperature: float = 0.0
     adapter: Adapter | None = None
+    reason: bool = False
+    """Think first: free text in a first call, the answer in a second one that sees it."""
+    retries: int = 0
+    """How often an answer that breaks the contract is shown to the model to be put right."""
 
     @property
     def id(self) -> str:
         """Content hash: the same settings are the same variant, whatever they are called."""
         adapter = self.adapter.sha256 if self.adapter else ""
-        # Where a demonstration stood in a file does not matter either.
-        unimportant = {"demonstrations": {"__all__": {"source"}}}
+        # Where a demonstration stood in a file does not matter. What no variant of the first
+        # version had counts only where it is used, so that ids in finished runs stay true.
         settings = self.model_dump_json(
-            exclude={"name": True, "arm": True, "adapter": True, "prompt": unimportant}
+            exclude={
+                "name": True,
+                "arm": True,
+                "adapter": True,
+                "prompt": {
+                    "demonstrations": {"__all__": {"source"}},
+                    **_at_default(self.prompt, "nearest_first", "style", "template"),
+                },
+                **_at_default(self, "reason", "retries"),
+            }
         )
         return content_hash(settings, adapter, length=12)
+
+
+def _at_default(noun: Noun, *names: str) -> dict[str, bool]:
+    """Those of the named fields that have their default, for leaving them out."""
+    fields = type(noun).model_fields
+    return {name: True for name in names if getattr(noun, name) == fields[name].default}
 
 
 class Record(Noun):
@@ -217,6 +245,31 @@ class Latency(Noun):
     mean_interval: Interval | None = None
 
 
+class LabelTable(Noun):
+    """Answered labels by the target's label."""
+
+    labels: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+    """A row for each label as target: how often each label was answered, and last, how often an
+    answer was none of them."""
+    f1: tuple[float | None, ...]
+    """Of each label; None where it was neither a target nor an answer."""
+    macro_f1: Interval
+    """Their mean: every label counts alike, however rare."""
+
+
+class JudgeAgreement(Noun):
+    """How far a judge model's scores agree with people's grades of the same answers."""
+
+    model: str
+    kappa: Interval
+    """Cohen's, with quadratic weights; `n` counts the reviews that the judge graded too."""
+    equal: float | None
+    """Share of those with the same grade, the judge's rounded."""
+    lost: int
+    """Reviews on which none of the judge's votes could be read."""
+
+
 class VariantScore(Noun):
     """All that was measured of one variant on one split. Token counts are means per call."""
 
@@ -241,6 +294,8 @@ class VariantScore(Noun):
     money_per_1000: float | None = None
     money_interval: Interval | None = None
     """Of `money_per_1000`."""
+    label_table: LabelTable | None = None
+    """For label outputs."""
 
     @property
     def rank(self) -> tuple[bool, float]:
@@ -273,6 +328,21 @@ class CurvePoint(Noun):
     """True for runs of the learning-rate sweep that were not chosen."""
 
 
+class RowsNeeded(Noun):
+    """From how many rows on a learning curve keeps above a target; None beyond what it can say."""
+
+    target: float
+    rows: int | None
+    low: int | None
+    high: int | None
+    chance: float
+    """Probability of getting there within 8x the largest measured size."""
+    label_cost: float | None = None
+    """Of the rows still missing."""
+    label_cost_low: float | None = None
+    label_cost_high: float | None = None
+
+
 class Forecast(Noun):
     """What more labels would bring, or why that cannot be said."""
 
@@ -285,6 +355,38 @@ class Forecast(Noun):
     statement: str
     curve: tuple[tuple[int, float, float, float], ...] = ()
     """(rows, quality, low, high) of the fitted curve, up to 8x the largest measured size."""
+    chance: float | None = None
+    """Probability that the goal is reached within 8x the largest measured size."""
+    label_cost_low: float | None = None
+    label_cost_high: float | None = None
+    at_reach: Interval | None = None
+    """Quality at 8x the largest measured size: the most that this curve can speak of."""
+    to_beat_prompt: RowsNeeded | None = None
+    loss: tuple[tuple[int, float, float, float], ...] = ()
+    """(rows, dev loss, low, high) at 2, 4 and 8 times the largest measured size."""
+
+    @property
+    def stop_collecting(self) -> bool:
+        """Whether even the best that this curve can speak of stays below the goal."""
+        return self.rows_low is None and self.at_reach is not None
+
+
+class Sequential(Noun):
+    """How a comparison went that was looked at block by block, until it was clear or rows ended."""
+
+    outcome: Literal["superior", "futile", "open"]
+    """The gain is above 0 and enough; it is below the least that matters; or neither is clear."""
+    rows_used: int
+    """Rows that both sides answered."""
+    rows_saved: int
+    """Rows that nobody had to answer."""
+    looks: int
+    e_superior: float
+    """Evidence against "no gain": times that a stake on a gain has multiplied."""
+    e_futile: float
+    """Evidence against "a gain that matters"."""
+    interval: Interval
+    """Allows for the looks."""
 
 
 class Comparison(Noun):
@@ -304,6 +406,138 @@ class Comparison(Noun):
     ties: int
     failures_a: int
     failures_b: int
+    sequential: Sequential | None = None
+    """Set where the rows were looked at in blocks. Then `difference` is its interval if rows were
+    saved, and that of a fixed number of rows otherwise."""
+    fixed_rows: Interval | None = None
+    """Where rows were saved: the interval that a fixed number of rows would have; too narrow here,
+    since the moment of the last look was chosen by what was seen."""
+
+
+# --- searching prompts ----------------------------------------------------------------------
+
+
+class Trial(Noun):
+    """One candidate of the prompt search: how far it came on the dev rows, and why it ended."""
+
+    variant: str
+    name: str
+    stage: str
+    rows: int
+    """Dev rows that it was asked."""
+    of: int
+    """Dev rows that there are."""
+    quality: float | None
+    """Mean over the rows that it answered: all of them, or only the first where it was stopped."""
+    ended: Literal["finished", "behind", "budget"]
+    """It saw all rows; it was shown to end below the leader; or the budget was spent."""
+    behind: str | None = None
+    """Name of the leader that it was stopped behind."""
+    calls: int
+    """Calls of the whole search when it ended, those taken from the cache included."""
+    seconds: float
+    """Likewise, at the speed that calibration measured."""
+    best: float | None
+    """Highest dev quality of the candidates that had seen all rows by then."""
+
+
+class Plateau(Noun):
+    """Whether the last part of the search's budget still bought quality."""
+
+    state: Literal["exhausted", "rising", "unclear"]
+    last_share: float
+    """Share of what the search used that counts as its last part."""
+    gain: Interval
+    """What that part added to the best dev score, each row judged by choices made without it."""
+    least: float
+    """A gain below this is not worth a change: the task's smallest difference."""
+    statement: str
+
+
+class LayoutScore(Noun):
+    style: str
+    quality: float | None
+
+
+class Sensitivity(Noun):
+    """The best prompt in other layouts that mean the same, on the same dev rows."""
+
+    rows: int
+    planned: int
+    """Layouts that there are; `layouts` holds those that the budget allowed."""
+    layouts: tuple[LayoutScore, ...]
+    mean: float | None
+    worst: float | None
+    spread: float | None
+    """Standard deviation of a layout's true quality, without the noise of few rows."""
+
+
+class Searched(Noun):
+    """How the prompts were searched, and whether more of it would pay."""
+
+    trials: tuple[Trial, ...]
+    complete: bool
+    """Whether every stage before the automatic search came to its end."""
+    notes: tuple[str, ...]
+    """What was left out, and which automatic search ran, each with its reason."""
+    error: float
+    """Highest chance that some stage of the race stopped the candidate that would have led it."""
+    headroom: float | None
+    """Best dev quality less that of the instructions alone, when the stages had ended."""
+    calls: int
+    calls_of_grid: int
+    """Calls that the same candidates would have taken without the race."""
+    plateau: Plateau | None
+    sensitivity: Sensitivity | None = None
+
+
+class Retained(Noun):
+    """One part of the retention suite, or all of it, answered by the base and by the fine-tune."""
+
+    section: str
+    base: float | None
+    tuned: float | None
+    """Mean scores in 0 to 1 over the items that both answered; more is better."""
+    difference: Interval
+    """Paired, tuned minus base."""
+    status: Status
+    """`pass`: the whole interval lies above minus the margin. `fail`: a loss is shown, and it is
+    more than the margin. Else `unknown`."""
+
+
+class TradeOff(Noun):
+    """A fine-tune, or a remedy for what it lost: its score on the task beside what it keeps."""
+
+    variant: str
+    name: str
+    dev_quality: Interval
+    difference: Interval
+    """As `Retention.overall.difference`."""
+    status: Status
+
+
+class Retention(Noun):
+    """What the fine-tune loses on everything else, against the same model without its adapter."""
+
+    variant: str
+    name: str
+    margin: float
+    """A loss up to this is borne."""
+    complete: bool
+    """False: measured on the quick suite, a third of the items."""
+    status: Status
+    overall: Retained
+    sections: tuple[Retained, ...]
+    failures: int
+    """Items that the base or the fine-tune gave no answer to."""
+    bits_per_byte: tuple[float, float] | None
+    """Of plain text, base and tuned; less is better."""
+    divergence_task: float | None
+    """Mean KL divergence (base || tuned, nats a token) over the answers of the task's dev rows."""
+    divergence_general: float | None
+    """The same over general text."""
+    trade_offs: tuple[TradeOff, ...] = ()
+    """The fine-tune that was best on dev, then the remedies that were tried, in their order."""
 
 
 # --- deciding -------------------------------------------------------------------------------
@@ -456,8 +690,12 @@ class Decision(Noun):
     money: Money | None
     variants: tuple[Variant, ...]
     dev_scores: tuple[VariantScore, ...]
+    search: Searched | None = None
+    """How the prompts were searched; None where no search began."""
     curve: tuple[CurvePoint, ...]
     forecast: Forecast | None
+    retention: Retention | None = None
+    """None where what the fine-tune loses elsewhere was not measured."""
     audit: tuple[Finding, ...]
     rows: dict[str, int]
     """Rows of each split."""
@@ -471,6 +709,11 @@ class Decision(Noun):
     test_openings: tuple[str, ...]
     test_uses: int | None = None
     """How often this and other runs of the task opened these test rows; None: this one did not."""
+    judge: JudgeAgreement | None = None
+    """Of the task's judge model, where people's reviews were given."""
+    preference: Comparison | None = None
+    """The judge's choice between both finalists' answers: 1 for the fine-tune's, -1 for the
+    prompt's, 0 for a tie."""
     settings: dict[str, JsonValue]
     """The resolved task file."""
     environment: dict[str, JsonValue]

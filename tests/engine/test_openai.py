@@ -244,7 +244,7 @@ def test_trickling_bytes_do_not_outwit_the_time_limit(endpoint: Endpoint) -> Non
 def test_an_endless_body_is_not_read_to_its_end(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openai, "_LARGEST_BODY", 1000)
+    monkeypatch.setattr(openai, "LARGEST_BODY", 1000)
     endpoint.script = lambda body, call: Reply(body=b" " * 10_000_000)
     with pytest.raises(EngineUnavailable, match="not JSON"):
         only(engine_for(endpoint))

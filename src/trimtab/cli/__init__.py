@@ -8,9 +8,15 @@ import typer
 
 from trimtab.cli.audit import audit
 from trimtab.cli.decide import decide
+from trimtab.cli.export import export
 from trimtab.cli.init import init
+from trimtab.cli.judge import judge
+from trimtab.cli.key import key
 from trimtab.cli.plan import plan
 from trimtab.cli.predict import predict
+from trimtab.cli.promote import deployments, promote, retire, rollback
+from trimtab.cli.prompt import prompt
+from trimtab.cli.serve import serve
 from trimtab.errors import TrimtabError
 
 app = typer.Typer(
@@ -20,8 +26,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help appears in half of the time that a styled one takes
 )
-for verb in (init, audit, plan, decide, predict):
+for verb in (
+    init,
+    audit,
+    plan,
+    decide,
+    judge,
+    predict,
+    prompt,
+    export,
+    promote,
+    retire,
+    rollback,
+    deployments,
+    serve,
+):
     app.command()(verb)
+app.add_typer(key, name="key")
 
 
 def main() -> None:

@@ -27,3 +27,6 @@ def plan(
         console.print(f"Training sizes: {sizes} rows, of {len(opened.split.train):,}.")
     else:
         console.print(f"No fine-tune: {planned.no_tuning}.", markup=False)
+    console.print("The prompt search tries, one after the other:")
+    for line in planned.search:
+        console.print(f"- {line}", markup=False)

@@ -73,7 +73,8 @@ class ConsoleProgress:
         self._done[spent.key] = done + spent if done else spent
 
     def _worth(self, key: tuple[str, str | None]) -> float:
-        """Planned seconds of the part of a stage that is done."""
+        """Planned seconds of the part of a stage that is done: all once a later stage has begun,
+        since a search may end long before its share does."""
         planned, done = self._planned[key], self._done.get(key)
         if done is None:
             return 0.0
@@ -81,6 +82,10 @@ class ConsoleProgress:
             share = done.train_tokens / planned.train_tokens
         else:
             share = done.calls / max(planned.calls, 1)
+        keys = list(self._planned)
+        later = [k for k in keys[keys.index(key) :] if k[0] != key[0]]
+        if any(k in self._done for k in later):
+            share = 1.0
         return planned.seconds * min(1.0, share)
 
 

@@ -20,6 +20,11 @@ class Engine(Protocol):
     exact_tokens: bool
     """Whether `count_tokens` counts, or only estimates."""
 
+    @property
+    def context(self) -> int | None:
+        """Most tokens of a prompt and its answer together; None where the engine does not know."""
+        ...
+
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion | Failed]]:
         """Answer all `requests` (any order), yielding (position, result) as results are final.
 

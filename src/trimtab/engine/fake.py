@@ -26,6 +26,7 @@ class FakeEngine:
 
     chunk_size = 16
     exact_tokens = True
+    context: int | None = None
 
     def __init__(
         self,

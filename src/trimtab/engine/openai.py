@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import os
 import random
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import cached_property
 from queue import SimpleQueue
@@ -24,6 +25,11 @@ from trimtab.types import Completion, Failed, Message, OutputContract, Request
 
 T = TypeVar("T")
 
+Send = Callable[[str, Mapping[str, str], bytes], Awaitable[tuple[int, Mapping[str, str], bytes]]]
+"""Posts a body with headers to a URL; gives status, headers (names in lower case) and content.
+
+Raises `httpx.RequestError` where no whole answer comes."""
+
 _TRIES = 5
 _REFUSED_TRIES = 8
 """Tries of a call that is refused as one too many. The waits add up to a minute, the usual window
@@ -33,7 +39,8 @@ _LONGEST_WAIT_S = 120.0
 """An endpoint that asks for a longer wait is not waited for."""
 _ROUNDS = 32
 _CONNECT_S = 10.0
-_LARGEST_BODY = 16 * 1024 * 1024
+LARGEST_BODY = 16 * 1024 * 1024
+"""Of an answer, in bytes; no more are read."""
 _LOST_CALLS = 20
 """So many calls lost in a row to the endpoint itself mean that it is down."""
 _ENDPOINT_BOUNDARIES = {"connection", "timeout", "rate-limit", "server"}
@@ -49,6 +56,7 @@ class OpenAIEngine:
     """
 
     exact_tokens = False
+    context: int | None = None
 
     def __init__(self, spec: ModelSpec) -> None:
         """Check the spec; the endpoint is first called when the first request is.
@@ -60,9 +68,11 @@ class OpenAIEngine:
         self._url = base.copy_with(path=base.path.rstrip("/") + "/chat/completions")
         self._spec = spec
         self._key = _key(spec)
+        self._send: Send = self._send_by_httpx
         self._answers = 0
         self._lost_in_a_row = 0
         self.chunk_size = _ROUNDS * spec.concurrency
+        self.calls_at_once = spec.concurrency
         self.model_id = f"openai:{base.netloc.decode()}{base.path.rstrip('/')}:{spec.model}"
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion | Failed]]:
@@ -95,6 +105,18 @@ class OpenAIEngine:
             yield from failed
         finally:
             job.cancel()
+
+    def send_by(self, send: Send) -> None:
+        """Make calls by `send`, not by httpx."""
+        self._send = send
+
+    async def answer(self, request: Request) -> Completion | Failed:
+        """Answer one request in the caller's own event loop, with no thread between.
+
+        An engine that is used so is used from one loop, and by nothing else. Raises as `generate`.
+        """
+        _refuse_adapter(request)
+        return await self._answer(request)
 
     def time_call(self, request: Request) -> Completion | Failed:
         """See `Engine.time_call`: the seconds from sending to the whole answer, tried once."""
@@ -176,17 +198,26 @@ class OpenAIEngine:
             return read_answer(body, request.decoding.contract)
         return read_error(status, headers, body, request.decoding.contract)
 
-    async def _post(self, request: Request) -> tuple[int, httpx.Headers, str]:
-        """Status, headers and text of the response, of which 16 MiB are read at most."""
+    async def _post(self, request: Request) -> tuple[int, Mapping[str, str], str]:
+        """Status, headers and text of the response."""
         body = request_body(self._spec.model, request)
-        async with self._client.stream("POST", self._url, json=body) as response:
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        headers = {"content-type": "application/json"}
+        if self._key:
+            headers["authorization"] = f"Bearer {self._key}"
+        status, found, content = await self._send(str(self._url), headers, text.encode())
+        return status, found, self._without_key(content.decode("utf-8", "replace"))
+
+    async def _send_by_httpx(
+        self, url: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        async with self._client.stream("POST", url, headers=headers, content=body) as response:
             content = bytearray()
             async for chunk in response.aiter_bytes():
                 content += chunk
-                if len(content) > _LARGEST_BODY:
+                if len(content) > LARGEST_BODY:
                     break
-        text = self._without_key(content.decode("utf-8", "replace"))
-        return response.status_code, response.headers, text
+        return response.status_code, response.headers, bytes(content)
 
     def _settle(
         self, result: Completion | Trouble, tried: int, *, alone: bool
@@ -236,7 +267,6 @@ class OpenAIEngine:
     @cached_property
     def _client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {self._key}"} if self._key else None,
             timeout=httpx.Timeout(None, connect=_CONNECT_S),  # `_call` limits the whole
             limits=httpx.Limits(max_connections=None, keepalive_expiry=60),
         )

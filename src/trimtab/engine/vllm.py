@@ -46,7 +46,7 @@ class VllmEngine:
         self.model_id = model_id
         self._llm = llm
         self._template = ChatTemplate(tokenizer)
-        self._max_context = int(llm.llm_engine.model_config.max_model_len)
+        self.context = int(llm.llm_engine.model_config.max_model_len)
         self._adapters: dict[str, Any] = {}
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion | Failed]]:
@@ -59,7 +59,7 @@ class VllmEngine:
         prompts: dict[int, list[int]] = {}
         for position, request in enumerate(requests):
             ids = self._template.prompt(request.messages)
-            if len(ids) + request.decoding.max_tokens > self._max_context:
+            if len(ids) + request.decoding.max_tokens > self.context:
                 yield position, self._too_long(ids, request.decoding)
             else:
                 prompts[position] = ids
@@ -124,7 +124,7 @@ class VllmEngine:
         return Failed(
             boundary="context",
             message=f"{len(ids)} prompt tokens + {decoding.max_tokens} for the answer exceed "
-            f"the model's context of {self._max_context}",
+            f"the model's context of {self.context}",
         )
 
     def _adapter(self, folder: str | None) -> Any:

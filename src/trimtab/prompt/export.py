@@ -26,6 +26,9 @@ _SPECIAL = re.compile(r"\{(?=[{%#\r]|\n?\Z)|\r|\n\Z")
 """What Jinja would not leave as it is: a brace that may open an expression, a carriage return
 (which it reads as a line feed) and the last line feed (which it drops)."""
 
+_LAST_LINE_FEED = re.compile(r"\n\Z")
+"""Of a whole template, which may also be what stands around empty texts."""
+
 
 @dataclass(frozen=True)
 class _Template:
@@ -48,7 +51,10 @@ def as_messages(prompt: Prompt) -> str:
             "this prompt shows other demonstrations for each input, as messages of their own, "
             "and a fixed list of messages cannot; write it with --to jinja or --to text"
         )
-    messages = [message.model_dump() for message in template.before]
+    messages = [
+        {"role": each.role, "content": _LAST_LINE_FEED.sub(_as_expression, each.content)}
+        for each in template.before
+    ]
     return json.dumps(messages, ensure_ascii=False, indent=2) + "\n"
 
 
@@ -132,4 +138,8 @@ def _json_item(message: Message) -> str:
 
 def _literal(text: str) -> str:
     """A template that gives just `text`, also where another template follows it."""
-    return _SPECIAL.sub(lambda found: f"{{{{ {json.dumps(found[0])} }}}}", text)
+    return _SPECIAL.sub(_as_expression, text)
+
+
+def _as_expression(found: re.Match[str]) -> str:
+    return f"{{{{ {json.dumps(found[0])} }}}}"

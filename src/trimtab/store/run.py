@@ -9,7 +9,9 @@ runs/
     spent.jsonl          what each stage used, one Spent a line
     test_openings.jsonl  each opening of the sealed test
     adapters/            what the fine-tune arm trained
-    pool.jsonl           rows to retrieve demonstrations from, where the winner does that
+    retention/           what came of the retention suite, one file for the base and each adapter
+    exports/             the fine-tune in other programs' forms
+    pool.jsonl           rows to retrieve demonstrations from, where a variant does that
     verdict.json         the Decision; with it, the run is finished
     report.html
 """
@@ -89,7 +91,7 @@ class Run:
 
     @property
     def pool_path(self) -> Path:
-        """The rows that a winner with nearest demonstrations retrieves from."""
+        """The rows that variants with nearest demonstrations retrieve from."""
         return self.folder / "pool.jsonl"
 
     @property

@@ -33,6 +33,7 @@ class LocalEngine:
     def __init__(self, loaded: LoadedModel) -> None:
         self.loaded = loaded
         self.model_id = loaded.model_id
+        self.context = loaded.max_context
         self.template = ChatTemplate(loaded.tokenizer)
         self._linears = Linears(loaded.model, loaded.packed)
         self.adapters = AdapterSlot(loaded.model, self._linears.outdate)

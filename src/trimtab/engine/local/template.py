@@ -26,6 +26,10 @@ class ChatTemplate:
         """Token ids up to where the model's answer begins."""
         return self._encode(self._render(messages, add_generation_prompt=True), messages)
 
+    def rendered(self, messages: Sequence[Message]) -> str:
+        """The text up to where the model's answer begins, contents as they are."""
+        return _filled(self._render(messages, add_generation_prompt=True), messages)
+
     def shared(self, messages: Sequence[Message], count: int) -> list[int]:
         """Leading token ids of every conversation that starts with the first `count` messages."""
         if count == 0:
@@ -102,6 +106,11 @@ class ChatTemplate:
     def _plain(self, piece: str, messages: Sequence[Message]) -> list[int]:
         if not piece:
             return []
-        text = re.sub("\ue000(\\d+)\ue001", lambda m: messages[int(m.group(1))].content, piece)
+        text = _filled(piece, messages)
         encoded = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)
         return list(encoded["input_ids"])
+
+
+def _filled(text: str, messages: Sequence[Message]) -> str:
+    """`text` with the contents of `messages` in place of their marks."""
+    return re.sub("\ue000(\\d+)\ue001", lambda m: messages[int(m.group(1))].content, text)

@@ -1,0 +1,260 @@
+"""A run's fine-tune in the form that another program loads, and the proof that it is the same.
+
+An export is written, loaded back with the libraries that its users load it with, and asked the dev
+rows. Only then is it called done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Literal, get_args
+
+from trimtab.compare.intervals import difference_interval
+from trimtab.errors import InputError, RunError
+from trimtab.predictor import Predictor, find_variant, load
+from trimtab.prompt.variants import tuned_prompt
+from trimtab.score.base import Answered, SingleRows
+from trimtab.score.registry import kind_scorer
+from trimtab.store.files import write_atomic
+from trimtab.store.run import read_info
+from trimtab.task.open import OpenTask, open_task
+from trimtab.task.spec import METRICS
+from trimtab.types import Completion, Example, Failed, Interval, Noun, Scored
+
+if TYPE_CHECKING:
+    from trimtab.engine.local.engine import LocalEngine
+    from trimtab.tune.export.gguf import Precision
+
+Form = Literal["peft", "merged", "gguf", "ollama", "openai-jsonl", "trl-jsonl"]
+FORMS: tuple[Form, ...] = get_args(Form)
+
+PARITY = "parity.json"
+FAILED = "PARITY-FAILED.txt"
+ROWS = 50
+"""Rows that are asked of the measured and of the exported fine-tune."""
+
+
+class Parity(Noun):
+    """Whether an export does what was measured, from the same rows asked of both."""
+
+    form: Form
+    variant: str
+    rows: int
+    equal: int
+    """Rows with the same text, or for training rows with the same tokens."""
+    metric: str | None = None
+    measured: float | None = None
+    exported: float | None = None
+    """Mean scores of the fine-tune as it was measured, and of the export."""
+    difference: Interval | None = None
+    """Paired, exported minus measured."""
+    passed: bool
+    statement: str
+
+
+@dataclass(frozen=True)
+class Exported:
+    folder: Path
+    parity: Parity
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The fine-tune to export, in memory."""
+
+    predictor: Predictor
+    engine: LocalEngine
+    opened: OpenTask
+
+    @property
+    def adapter(self) -> Path:
+        assert self.predictor.variant.adapter is not None
+        return self.predictor.folder / self.predictor.variant.adapter.path
+
+    @property
+    def base(self) -> str:
+        """The name of the tuned model in the task file."""
+        tune = self.predictor.task.models.tune
+        assert tune is not None
+        return tune.model
+
+
+def export(
+    run: str | Path,
+    form: Form,
+    out: str | Path | None = None,
+    precision: Precision = "f16",
+    progress: Callable[[str], None] = lambda _: None,
+) -> Exported:
+    """Write the fine-tune of the finished `run` as `form` into the new folder `out`, and check it.
+
+    By default the folder is `exports/FORM` in the run. `precision` is that of GGUF's weights. An
+    export that is not the same stays there with its `parity.json` and a file that says so.
+
+    Raises `RunError` for a run without a fine-tune or whose data changed, `InputError` for a folder
+    that is in use, and `ModelError` for a model that cannot be written in this form.
+    """
+    run = Path(run)
+    folder = Path(out) if out is not None else run / "exports" / form
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder} is not empty; choose another folder with --out")
+    source = _source(run, progress)
+    folder.mkdir(parents=True, exist_ok=True)
+    progress(f"writing {form} to {folder}")
+    if form in ("openai-jsonl", "trl-jsonl"):
+        parity = _training_rows(source, form, folder)
+    else:
+        exported = _write(source, form, folder, precision)
+        progress("asking the measured and the exported fine-tune the same rows")
+        parity = _compare(source, form, exported)
+    write_atomic(folder / PARITY, parity.model_dump_json(indent=2) + "\n")
+    if not parity.passed:
+        write_atomic(folder / FAILED, f"Do not use this export: {parity.statement}.\n")
+    return Exported(folder, parity)
+
+
+def _source(run: Path, progress: Callable[[str], None]) -> _Source:
+    from trimtab.engine.local.engine import LocalEngine
+
+    decision, _ = find_variant(run, None)
+    if decision.fine_tune is None:
+        raise RunError(f"{run} has no fine-tune to export; its verdict is {decision.verdict.word}")
+    predictor = load(run, progress, variant_id=decision.fine_tune.variant)
+    assert isinstance(predictor.engine, LocalEngine)
+    opened = open_task(run.resolve().parent.parent)
+    if opened.data_hash != read_info(run).identity["data"]:
+        raise RunError(
+            f"the rows of {opened.folder} are not those that {run} was decided with; bring them "
+            "back, or decide again"
+        )
+    return _Source(predictor, predictor.engine, opened)
+
+
+def _write(source: _Source, form: Form, folder: Path, precision: Precision) -> LocalEngine:
+    """Write weights; gives the engine that loaded them back."""
+    from trimtab.tune.export.gguf import GGUF, write_gguf
+    from trimtab.tune.export.load import load_gguf, load_merged, load_peft
+    from trimtab.tune.export.ollama import MODELFILE, modelfile
+    from trimtab.tune.export.weights import write_merged, write_peft
+
+    engine = source.engine
+    if form == "peft":
+        write_peft(source.adapter, source.base, folder)
+        return load_peft(engine, folder, source.base)
+    if form == "merged":
+        write_merged(engine, source.adapter, folder)
+        return load_merged(engine, folder)
+    text = modelfile(engine.template, source.predictor.variant) if form == "ollama" else None
+    with TemporaryDirectory(dir=folder, prefix=".merged-") as merged:
+        write_merged(engine, source.adapter, Path(merged))
+        write_gguf(Path(merged), folder / GGUF, precision, source.predictor.task.name)
+    if text is not None:
+        write_atomic(folder / MODELFILE, text)
+    return load_gguf(engine, folder)
+
+
+def _compare(source: _Source, form: Form, exported: LocalEngine) -> Parity:
+    """Texts must be equal where the weights are; scores where GGUF rounds them or counts anew."""
+    rows = source.opened.split.dev[:ROWS]
+    own = source.predictor
+    bare = own.variant.model_copy(update={"adapter": None})
+    there = replace(own, engine=exported, variant=bare)
+    measured, found = own.answer_many(rows), there.answer_many(rows)
+    equal = sum(_text(a) == _text(b) for a, b in zip(measured, found, strict=True))
+    metric, before = _scores(own, rows, measured)
+    _, after = _scores(own, rows, found)
+    pairs = [(a, b) for a, b in zip(before, after, strict=True) if a is not None and b is not None]
+    difference = difference_interval([b - a for a, b in pairs])
+    same_texts = f"{equal} of {len(rows)} answers are equal"
+    if form in ("peft", "merged"):
+        passed, statement = equal == len(rows), same_texts
+    else:
+        least = own.task.goals.smallest_difference
+        passed = len(pairs) == len(rows) and _within_noise(difference, least)
+        statement = (
+            f"{same_texts}; {metric} differs by {_signed(difference.estimate)} "
+            f"({_signed(difference.low)} to {_signed(difference.high)})"
+        )
+    return Parity(
+        form=form,
+        variant=own.variant.id,
+        rows=len(rows),
+        equal=equal,
+        metric=metric,
+        measured=_mean([a for a, _ in pairs]),
+        exported=_mean([b for _, b in pairs]),
+        difference=difference,
+        passed=passed,
+        statement=statement,
+    )
+
+
+def _training_rows(source: _Source, form: Form, folder: Path) -> Parity:
+    """Write the rows that made the adapter; read back, they must be the tokens of its training."""
+    from trimtab.tune.export.chat_rows import ROWS as FILE
+    from trimtab.tune.export.chat_rows import read_rows, write_rows
+    from trimtab.tune.rows import encode
+
+    variant, task = source.predictor.variant, source.predictor.task
+    assert variant.adapter is not None
+    rows = source.opened.split.train[: variant.adapter.rows]
+    template, prompt = source.engine.template, tuned_prompt(task)
+    write_rows(form, prompt, rows, folder / FILE)
+    trained, read = encode(template, prompt, rows), read_rows(folder / FILE, template)
+    equal = sum(
+        (a.prompt, a.answer) == (b.prompt, b.answer) for a, b in zip(trained, read, strict=True)
+    )
+    return Parity(
+        form=form,
+        variant=variant.id,
+        rows=len(rows),
+        equal=equal,
+        passed=equal == len(rows),
+        statement=f"{equal} of {len(rows)} rows give the tokens that were trained on",
+    )
+
+
+def _scores(
+    predictor: Predictor, rows: Sequence[Example], answers: Sequence[Completion | Failed]
+) -> tuple[str, list[float | None]]:
+    """The metric and each answer's score; None where there is no answer to judge.
+
+    By the task's own metric, or by its kind's first where that needs more than answer and target.
+    """
+    task = predictor.task
+    scorer = SingleRows(kind_scorer(task.output, task.scoring))
+    texts = [_text(answer) for answer in answers]
+    judged = scorer.score_rows(
+        [Answered(row.input, row.target, text or "") for row, text in zip(rows, texts, strict=True)]
+    )
+    outcomes = [
+        outcome if text is not None and isinstance(outcome, Scored) else None
+        for text, outcome in zip(texts, judged, strict=True)
+    ]
+    known = {name for outcome in outcomes if outcome for name in outcome.metrics}
+    metric = task.metric if task.metric in known else METRICS[task.output.kind][0]
+    return metric, [outcome.metrics[metric] if outcome else None for outcome in outcomes]
+
+
+def _within_noise(difference: Interval, least: float) -> bool:
+    """Whether nothing is shown to differ, or the difference is too small to matter."""
+    estimate, low, high = difference.estimate, difference.low, difference.high
+    if estimate is None:
+        return False
+    contains_none = low is not None and high is not None and low <= 0 <= high
+    return contains_none or abs(estimate) <= least
+
+
+def _text(answer: Completion | Failed) -> str | None:
+    return answer.text if isinstance(answer, Completion) else None
+
+
+def _signed(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:+.3f}"
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

@@ -1,0 +1,1 @@
+"""Serves a task's promoted variants behind OpenAI's interface, and captures what they answer."""

@@ -1,0 +1,59 @@
+"""What the server passes around: a variant that serves, a call for it, and who brings it there."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+from trimtab.predictor import Predictor
+from trimtab.store.deployments import Deployed
+from trimtab.types import Completion, Failed
+
+Answer = Completion | Failed
+
+
+class Busy(Exception):
+    """More calls wait than are allowed to."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One input for one variant. `id` seeds a sampled answer."""
+
+    id: str
+    input: str
+    served: Served
+
+
+class Calls(Protocol):
+    """Brings calls to one engine. Used from the server's event loop."""
+
+    @property
+    def waiting(self) -> int:
+        """Calls that the engine has not taken yet."""
+        ...
+
+    def submit(
+        self, call: Call, *, background: bool = False
+    ) -> Future[Answer] | asyncio.Future[Answer]:
+        """Start one call, or queue it; a background call gives way to all others.
+
+        Raises:
+            Busy: too many calls wait already.
+        """
+        ...
+
+    async def finish(self) -> None:
+        """Answer what was submitted, then let the engine go; nothing may be submitted after it."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Served:
+    """A loaded variant, and what brings calls to its engine."""
+
+    deployed: Deployed
+    predictor: Predictor
+    calls: Calls
