@@ -30,7 +30,7 @@ ROWS = 200
 TASK = """\
 name: names
 instructions: Decide whether the name belongs to a person or to a company.
-data: {path: rows.jsonl, approved_by: probablepeople contributors, dev: 24, test: 48}
+data: {path: rows.jsonl, approved_by: probablepeople contributors, dev: 12, test: 24}
 output: {kind: label, labels: [person, company]}
 metric: accuracy
 goals: {quality: 0.9, smallest_difference: 0.02}
@@ -39,7 +39,7 @@ traffic: {calls_per_month: 100000, stable_since: 2026-01-01}
 models: {prompt: {machine_per_hour: 0.2}, tune: {machine_per_hour: 0.2}}
 upkeep:
   {owner: us, review_every_days: 30, retrain_every_months: 6, cost_per_month: 0, rollback: true}
-search: {demonstrations: [4], learning_rates: [0.001, 0.003], train_sizes: [24, 48, 96], epochs: 2}
+search: {demonstrations: [2], learning_rates: [0.001, 0.003], train_sizes: [16, 32, 64], epochs: 2}
 budget: {minutes: 60}
 seed: 7
 """

@@ -1,4 +1,4 @@
-"""On the real model: an adapter that was trained too hard is caught, and loses less when scaled."""
+"""On the real model: an adapter that was trained too hard is caught, and a scaled copy mends it."""
 
 from __future__ import annotations
 
@@ -16,28 +16,26 @@ from trimtab.tune.retention.suite import Ask, load_suite
 from trimtab.tune.rows import encode
 from trimtab.types import ADAPTER_FILE, Adapter, Example, Prompt
 
-MARGIN = 0.05
+MARGIN = 0.1
+"""Twice the default: half of the items, whose interval is wider."""
 PROMPT = Prompt(system="Decide whose name it is.")
 FEW = [
     Example(id=str(i), input=row["input"], target=row["output"]) for i, row in enumerate(rows(16))
 ]
 
 
-def judged(base, tuned):
-    """(status, difference over all items)."""
+def status(base, tuned) -> str:
     pairs = [Pair(b.section, b.score, t.score) for b, t in zip(base, tuned, strict=True)]
     overall, parts = retained(pairs, MARGIN)
-    return retention_status(overall, parts, 0, len(pairs)), overall.difference
+    return retention_status(overall, parts, 0, len(pairs))
 
 
-@pytest.mark.model
-def test_overtraining_is_caught_and_a_scaled_adapter_loses_less(
-    real_engine, tmp_path: Path
-) -> None:
+@pytest.mark.slow
+def test_overtraining_is_caught_and_a_scaled_adapter_mends_it(real_engine, tmp_path: Path) -> None:
     """On the items that are judged by likelihood alone, which take seconds."""
     items = [item for item in load_suite().items if not isinstance(item, Ask)]
     few = encode(real_engine.template, PROMPT, FEW)
-    settings = TrainSettings(learning_rate=1e-2, epochs=4, batch_size=4)
+    settings = TrainSettings(learning_rate=4e-3, epochs=10, batch_size=4)
     *_, last = train(
         real_engine, few, few[:1], settings, tmp_path / "adapters" / "a", lambda tokens: None
     )
@@ -51,9 +49,6 @@ def test_overtraining_is_caught_and_a_scaled_adapter_loses_less(
     )
     base = answer(real_engine, items, None)
     tuned = answer(real_engine, items, str(last.adapter))
-    status, lost = judged(base, tuned)
-    assert status == "fail"
-    assert lost.high < -0.2
+    assert status(base, tuned) == "fail"
     milder = scaled(adapter, tmp_path, 0.25)
-    _, less = judged(base, answer(real_engine, items, str(tmp_path / milder.path)))
-    assert less.estimate > lost.estimate
+    assert status(base, answer(real_engine, items, str(tmp_path / milder.path))) == "pass"

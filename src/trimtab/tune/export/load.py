@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,8 +36,10 @@ def load_gguf(engine: LocalEngine, folder: Path) -> LocalEngine:
     import transformers
 
     quantised = {"quantization_config": transformers.GgufConfig(dequantize=True)}
-    model = _model(engine, folder, gguf_file=GGUF, **quantised)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=GGUF)
+    # The bars that transformers draws on stderr would tear Trimtab's own lines.
+    with contextlib.redirect_stderr(io.StringIO()):
+        model = _model(engine, folder, gguf_file=GGUF, **quantised)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=GGUF)
     return _engine_of(engine, model, tokenizer)
 
 
