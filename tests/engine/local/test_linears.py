@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from trimtab.engine.local import linears
 from trimtab.engine.local.linears import Linears, packing_pays
 
 FBGEMM = "fbgemm" in torch.backends.quantized.supported_engines
@@ -63,3 +64,18 @@ def test_overflowing_weights_are_not_packed() -> None:
     layers = model()
     layers[0].weight.data[0, 0] = 1e6
     assert not packing_pays(layers)
+
+
+@needs_fbgemm
+@pytest.mark.parametrize("kept", [None, "torn {", '["no", "table"]'])
+def test_a_busy_moment_does_not_change_the_choice(private_cache, monkeypatch, kept) -> None:
+    if kept is not None:
+        private_cache.mkdir()
+        (private_cache / "packing.json").write_text(kept)
+    for first, later in ((2.0, 0.5), (0.5, 2.0)):
+        monkeypatch.setattr(torch, "__version__", f"{first}")  # another torch is measured anew
+        monkeypatch.setattr(linears, "_speed_up", lambda found=first: found)
+        chosen = packing_pays(model())
+        assert chosen is (first > 1)
+        monkeypatch.setattr(linears, "_speed_up", lambda found=later: found)
+        assert packing_pays(model()) is chosen

@@ -9,13 +9,18 @@ or float16 almost always are, and of others this module keeps away. A merged ada
 
 from __future__ import annotations
 
+import json
+import os
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import torch
 from torch.nn import functional
+
+from trimtab.store.files import cache_folder, write_atomic
 
 _FEW_ROWS = 4
 _CLEARLY_FASTER = 1.2
@@ -54,7 +59,24 @@ def packing_pays(model: Any) -> bool:
     ):
         return False
     exact = all(torch.equal(weight.half().float(), weight) for weight in weights)
-    return exact and _speed_up() > _CLEARLY_FASTER
+    return exact and _measured_once()
+
+
+def _measured_once() -> bool:
+    """The answer that was measured first with this processor and torch, kept in the cache folder.
+
+    The choice is part of the model's id, so a busy moment must not change it between two sittings
+    of a run.
+    """
+    path = cache_folder() / "packing.json"
+    key = f"{torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores, {torch.__version__}"
+    known: dict[str, bool] = {}
+    with suppress(OSError, ValueError, TypeError):  # missing or damaged: measured anew
+        known = dict(json.loads(path.read_text("utf-8")))
+    if key not in known:
+        known[key] = _speed_up() > _CLEARLY_FASTER
+        write_atomic(path, json.dumps(known))
+    return bool(known[key])
 
 
 def _speed_up() -> float:
