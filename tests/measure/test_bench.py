@@ -212,6 +212,16 @@ def test_sampled_answers_differ_in_seed_only(tmp_path) -> None:
     close(sitting)
 
 
+def test_repeats_of_an_example_are_asked_together(tmp_path) -> None:
+    engine = CrashingEngine(answer=person)
+    sitting = bench(tmp_path, engine)
+    sitting.sampled(variant(), "test", ROWS, 2)
+    for batch in engine.batches:
+        assert batch[::2] == batch[1::2]
+    assert sum(map(len, engine.batches)) == 80
+    close(sitting)
+
+
 def test_latency_is_measured_once_and_never_from_the_cache(tmp_path) -> None:
     engine = FakeEngine(person)
     sitting = bench(tmp_path, engine)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from trimtab.engine.base import Engine
 from trimtab.engine.cache import RequestCache
@@ -31,7 +32,18 @@ SAMPLING_TEMPERATURE = 0.7
 """A common production setting; agreement is measured at it."""
 
 _Answer = tuple[int, Completion | Failed, bool]
-"""Position among the examples, answer, and whether no call was made for it."""
+"""Position among what is asked, answer, and whether no call was made for it."""
+
+
+class _Asked(NamedTuple):
+    """One answer wanted."""
+
+    example: Example
+    repeat: int
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.example.id, self.repeat
 
 
 @dataclass(frozen=True)
@@ -48,42 +60,45 @@ class Bench:
     meter: Meter
 
     def records(
-        self, variant: Variant, split: SplitName, examples: Sequence[Example], repeat: int = 0
+        self, variant: Variant, split: SplitName, examples: Sequence[Example], repeats: int = 1
     ) -> list[Record]:
-        """One record per example, in their order; calls that the run holds are not repeated.
+        """A record of each repeat of each example, repeat by repeat in the order of the examples;
+        calls that the run holds are not repeated.
 
         Raises `BudgetSpent` between rounds of calls when the budget ends; what was answered is
         kept.
         """
         path = self.run.records_path(variant.id, split)
-        done = {r.example: r for r in read_records(path) if r.repeat == repeat}
-        requests = self._requests(variant, examples, repeat)
-        order = sorted(range(len(examples)), key=lambda i: (_length(requests[i]), examples[i].id))
+        done = {(r.example, r.repeat): r for r in read_records(path)}
+        asked = [_Asked(example, repeat) for repeat in range(repeats) for example in examples]
+        requests = [
+            request
+            for repeat in range(repeats)
+            for request in self._requests(variant, examples, repeat)
+        ]
+        # Repeats of one example stand together: an engine may compute their prompt once.
+        order = sorted(range(len(asked)), key=lambda i: (_length(requests[i]), *asked[i].key))
         # Chunks are cut from all rows, answered or not, so that a resumed run forms the same
         # batches and so gets the same numbers.
         for chunk in _chunks(order, self.engine.chunk_size):
-            missing = {i: requests[i] for i in chunk if examples[i].id not in done}
+            missing = {i: requests[i] for i in chunk if asked[i].key not in done}
             answered: list[Record] = []
             try:
-                for judged in self._judged(examples, self._answers(variant, missing)):
-                    answered.append(_record(variant, repeat, *judged))
+                for judged in self._judged(asked, self._answers(variant, missing)):
+                    answered.append(_record(variant, *judged))
             finally:
                 # One write, so that a kill leaves a chunk whole or undone. Single answers that a
                 # kill takes from an unfinished chunk are in the request cache.
                 append(path, answered)
-            done.update({record.example: record for record in answered})
-        return [done[example.id] for example in examples]
+            done.update({(record.example, record.repeat): record for record in answered})
+        return [done[each.key] for each in asked]
 
     def sampled(
         self, variant: Variant, split: SplitName, examples: Sequence[Example], repeats: int
     ) -> list[Record]:
         """`repeats` sampled answers to each example, for agreement."""
         warm = variant.model_copy(update={"temperature": SAMPLING_TEMPERATURE})
-        return [
-            record
-            for repeat in range(repeats)
-            for record in self.records(warm, split, examples, repeat)
-        ]
+        return self.records(warm, split, examples, repeats)
 
     def timed(self, variant: Variant, example: Example) -> Completion | None:
         """One answer made alone, with the seconds of all its rounds, never from a cache; None where
@@ -93,8 +108,8 @@ class Bench:
         if example.id not in done:
             (request,) = self._requests(variant, [example], 0)
             ((_, answer),) = answer_all(variant, self.contract, {0: request}, self._time)
-            (judged,) = self._judged([example], [(0, answer, False)])
-            done[example.id] = _record(variant, 0, *judged)
+            (judged,) = self._judged([_Asked(example, 0)], [(0, answer, False)])
+            done[example.id] = _record(variant, *judged)
             append(path, [done[example.id]])
         return done[example.id].completion
 
@@ -172,9 +187,9 @@ class Bench:
         return self.cache.key(self.engine, request, sha256)
 
     def _judged(
-        self, examples: Sequence[Example], answers: Iterable[_Answer]
-    ) -> Iterator[tuple[Example, Completion | Failed, Scored | Failed, bool]]:
-        """(example, answer, outcome, whether reused) for each (position, answer, reused).
+        self, asked: Sequence[_Asked], answers: Iterable[_Answer]
+    ) -> Iterator[tuple[_Asked, Completion | Failed, Scored | Failed, bool]]:
+        """(what was asked, answer, outcome, whether reused) for each (position, answer, reused).
 
         Each is judged as it comes; where judging calls a model, all together after the last.
         """
@@ -183,9 +198,9 @@ class Bench:
         for each in answers:
             waiting.append(each)
             if not scorer.batched:
-                yield from _score(scorer, examples, waiting)
+                yield from _score(scorer, asked, waiting)
                 waiting = []
-        yield from _score(scorer, examples, waiting)
+        yield from _score(scorer, asked, waiting)
 
     def _book(self, answer: Completion | Failed) -> None:
         if isinstance(answer, Failed):
@@ -200,31 +215,32 @@ class Bench:
 
 
 def _score(
-    scorer: RowScorer, examples: Sequence[Example], answers: Sequence[_Answer]
-) -> Iterator[tuple[Example, Completion | Failed, Scored | Failed, bool]]:
+    scorer: RowScorer, asked: Sequence[_Asked], answers: Sequence[_Answer]
+) -> Iterator[tuple[_Asked, Completion | Failed, Scored | Failed, bool]]:
     rows = {
-        i: Answered(input=examples[i].input, target=examples[i].target, answer=answer.text)
+        i: Answered(
+            input=asked[i].example.input, target=asked[i].example.target, answer=answer.text
+        )
         for i, answer, _ in answers
         if isinstance(answer, Completion)
     }
     outcomes = dict(zip(rows, scorer.score_rows(list(rows.values())), strict=True))
     for i, answer, reused in answers:
         outcome = answer if isinstance(answer, Failed) else outcomes[i]
-        yield examples[i], answer, outcome, reused
+        yield asked[i], answer, outcome, reused
 
 
 def _record(
     variant: Variant,
-    repeat: int,
-    example: Example,
+    asked: _Asked,
     answer: Completion | Failed,
     outcome: Scored | Failed,
     reused: bool,
 ) -> Record:
     return Record(
         variant=variant.id,
-        example=example.id,
-        repeat=repeat,
+        example=asked.example.id,
+        repeat=asked.repeat,
         completion=answer if isinstance(answer, Completion) else None,
         outcome=outcome,
         reused=reused,

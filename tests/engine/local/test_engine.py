@@ -244,6 +244,19 @@ def test_sampling_depends_on_the_seed_alone(tiny_engine) -> None:
     assert told(batch) == told(answers(tiny_engine, warm))
 
 
+def test_equal_prompts_are_computed_once(tiny_engine) -> None:
+    asked = [
+        request(text, 10, temperature=1.0, seed=seed, contract=contract)
+        for seed in range(3)
+        for text in TEXTS[:2]
+        for contract in (None, JSON)
+    ]
+    with recorded_logits(tiny_engine) as passes:
+        together = answers(tiny_engine, asked)
+    assert [len(one) for one in passes[:3]] == [1, 2, len(asked)]  # the prefix, prompts, tokens
+    assert told(together) == told([answers(tiny_engine, [each])[0] for each in asked])
+
+
 def test_another_seed_draws_another_answer(tiny_engine) -> None:
     texts = {
         c.text

@@ -93,16 +93,21 @@ class KeyValues:
         used = int(starts.max()) + new
         return keys[rows, :, :used], values[rows, :, :used]
 
+    def copy(self, row: int, places: range) -> None:
+        """Give the rows at `places` the tokens of `row`."""
+        if not places:
+            return
+        used = int(self.lengths[row])
+        for kept in (*self._keys, *self._values):
+            assert kept is not None
+            kept[places.start : places.stop, :, :used] = kept[row, :, :used]
+        self.lengths[places.start : places.stop] = used
+
     def drop(self, row: int) -> None:
         """End `row`: the last active row takes its place."""
         last = self.active - 1
         if row != last:
-            used = int(self.lengths[last])
-            for keys, values in zip(self._keys, self._values, strict=True):
-                assert keys is not None and values is not None
-                keys[row, :, :used] = keys[last, :, :used]
-                values[row, :, :used] = values[last, :, :used]
-            self.lengths[row] = self.lengths[last]
+            self.copy(last, range(row, row + 1))
         self.active = last
 
     def to_prefix(self, tokens: tuple[int, ...]) -> Prefix:

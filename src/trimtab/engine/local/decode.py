@@ -106,16 +106,24 @@ class Decoder:
         return max(1, min(_MOST_ROWS, _KEY_VALUE_BYTES // int(row_bytes)))
 
     def _admit(self, waiting: deque[Row], active: list[Row], kv: KeyValues, places: int) -> None:
-        """Fill free places, and choose the first token of each row that takes one."""
-        admitted = [waiting.popleft() for _ in range(min(places - len(active), len(waiting)))]
-        offset = len(active)
-        kv.admit(len(admitted))
-        for first, last in _prefill_passes(admitted):
-            prompts = [row.prompt for row in admitted[first:last]]
+        """Fill free places, and choose the first token of each row that takes one.
+
+        Equal prompts, as of sampled answers to one input, are computed once.
+        """
+        entering = [waiting.popleft() for _ in range(min(places - len(active), len(waiting)))]
+        groups = _by_prompt(entering)
+        offset, others = len(active), len(active) + len(groups)
+        kv.admit(len(entering))
+        for first, last in _prefill_passes([group[0] for group in groups]):
+            prompts = [group[0].prompt for group in groups[first:last]]
             logits = self._forward(prompts, kv, offset + first, every=False)[:, 0]
-            for row, scores in zip(admitted[first:last], logits, strict=True):
-                self._take(row, scores)
-        active += admitted
+            for group, scores in zip(groups[first:last], logits, strict=True):
+                for row in group:
+                    self._take(row, scores)
+        for place, group in enumerate(groups, offset):
+            kv.copy(place, range(others, others := others + len(group) - 1))
+        active += [group[0] for group in groups]
+        active += [row for group in groups for row in group[1:]]
 
     def _step(self, active: Sequence[Row], kv: KeyValues, seen: Lookup) -> None:
         """One more token for each row, and as many guessed ones as turn out right."""
@@ -194,6 +202,14 @@ def _guess(row: Row, seen: Lookup, most: int) -> list[int]:
     own, own_agree = row.own.guess(row.tokens, most)
     others, others_agree = seen.guess(row.tokens, most)
     return others if others_agree > own_agree else own
+
+
+def _by_prompt(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows with equal prompts together, in the order of their first ones."""
+    groups: dict[tuple[int, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row.prompt), []).append(row)
+    return list(groups.values())
 
 
 def _remove_ended(active: list[Row], kv: KeyValues) -> Iterator[Row]:
