@@ -1,6 +1,7 @@
 """A whole decision against a straight script that does the same work with the field's usual parts.
 
     python benchmarks/decide.py [--rounds 1] [--dev 40] [--test 120] [--sizes 48 120 300]
+                                [--minutes 25]
 
 Trimtab decides the addresses example from nothing but the model (no cached answers), the whole
 command timed. The peer then repeats what that run did: the same calls with `generate` of
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument("--dev", type=int, default=40)
     parser.add_argument("--test", type=int, default=120)
     parser.add_argument("--sizes", type=int, nargs="+", default=[48, 120, 300])
+    parser.add_argument("--minutes", type=float, default=25, help="budget of the decision")
     parser.add_argument("--batch", type=int, default=16, help="of generate")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -60,6 +62,7 @@ def main() -> None:
         sizes = [str(size) for size in options.sizes]
         ours = [sys.executable, __file__, "--child", temporary, "--sizes", *sizes]
         ours += ["--dev", str(options.dev), "--test", str(options.test)]
+        ours += ["--minutes", str(options.minutes)]
         straight = str(REPOSITORY / "benchmarks/decide_straight.py")
         commands = {
             "trimtab": ours,
@@ -72,6 +75,8 @@ def main() -> None:
             {
                 "benchmark": "decide",
                 "rows": {"dev": options.dev, "test": options.test, "train": options.sizes},
+                "minutes": options.minutes,
+                "threads": os.environ.get("OMP_NUM_THREADS"),
                 "rounds": options.rounds,
                 "versions": [*versions, TRL],
                 "calls": runs["trimtab"][-1]["calls"],
@@ -95,7 +100,7 @@ def decide_ours(folder: Path, options: argparse.Namespace) -> None:
     settings = yaml.safe_load(text)
     settings["data"].update(dev=options.dev, test=options.test)
     settings["search"]["train_sizes"] = options.sizes
-    settings["budget"]["minutes"] = 120  # nothing is cut short, so that both do all of it
+    settings["budget"]["minutes"] = options.minutes  # the peer repeats what was done within it
     (task / "task.yaml").write_text(yaml.safe_dump(settings), "utf-8")
     cache = folder / "cache"
     shutil.rmtree(cache, ignore_errors=True)

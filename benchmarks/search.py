@@ -1,14 +1,14 @@
 """The searched prompt against every prompt of a fixed grid, on the sealed test rows of an example.
 
-    python benchmarks/search.py addresses [--minutes 25] [--rows 120]
+    python benchmarks/search.py addresses [--rows 120]
 
-Runs `trimtab decide` on a copy of the example without a fine-tune; the search keeps to the share of
-the time that it has beside one. Then the prompts of the grid answer the same test rows: no
-demonstrations, fixed ones chosen in each way, and the nearest ones, each free and constrained.
-Prints one JSON object as its last line: the searched prompt's score, its paired difference to each
-prompt of the grid with its interval, the difference to the one that the grid would have chosen on
-dev, and the calls that the search took against those of the grid. The test rows are read openly
-here, for comparing methods.
+Takes the example's decision, or makes it: its search kept to the share of the time that a prompt
+has beside a fine-tune. Then the prompts of the grid answer the same test rows: no demonstrations,
+fixed ones chosen in each way, and the nearest ones, each free and constrained. Prints one JSON
+object as its last line: the searched prompt's score, its paired difference to each prompt of the
+grid with its interval, the difference to the one that the grid would have chosen on dev, and the
+calls that the search took against those of the grid. The test rows are read openly here, for
+comparing methods.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from trimtab.prompt.demonstrations import STRATEGIES
 from trimtab.prompt.recipe import Recipe
 from trimtab.store.run import open_run
 from trimtab.task.open import open_task
-from trimtab.types import Example, Interval, Record, SplitName, Variant, VariantScore
+from trimtab.types import Decision, Example, Interval, Record, SplitName, Variant
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 GENEROUS = {"minutes": 600, "calls": 10**6, "money": 5}
@@ -48,17 +48,15 @@ class Notes(Silent):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("example", choices=("addresses", "names"))
-    parser.add_argument("--minutes", type=float, help="budget of both arms; by default its own")
     parser.add_argument("--rows", type=int, help="test rows; by default all")
     options = parser.parse_args()
     prepare = [sys.executable, str(REPOSITORY / "examples/prepare.py"), options.example]
     subprocess.run(prepare, check=True, stdout=subprocess.DEVNULL)
+    example = REPOSITORY / "examples" / options.example
+    decided = pipeline.decide(example, Notes())
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / options.example
-        settings = copy_of_example(options.example, folder, options.minutes)
-        decided = pipeline.decide(folder, Notes())
-        figures = against_grid(folder, settings, decided.decision.prompt, options.rows)
-        searched, used = decided.decision.search, decided.decision.spent
+        figures = against_grid(example, Path(temporary), decided.decision, options.rows)
+    searched, used = decided.decision.search, decided.decision.spent
     assert searched is not None
     figures |= {
         "benchmark": "search",
@@ -74,34 +72,21 @@ def main() -> None:
     print(json.dumps(figures))
 
 
-def copy_of_example(name: str, folder: Path, minutes: float | None) -> dict[str, object]:
-    """The example with prompts only."""
-    shutil.copytree(REPOSITORY / "examples" / name, folder, ignore=shutil.ignore_patterns("runs"))
-    path = folder / "task.yaml"
-    settings: dict[str, object] = yaml.safe_load(path.read_text("utf-8"))
-    budget, models = settings["budget"], settings["models"]
-    assert isinstance(budget, dict) and isinstance(models, dict)
-    models["tune"] = None
-    budget["minutes"] = minutes or budget["minutes"]
-    path.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), "utf-8")
-    return settings
-
-
 def against_grid(
-    folder: Path, settings: dict[str, object], best: VariantScore | None, most: int | None
+    example: Path, temporary: Path, decision: Decision, most: int | None
 ) -> dict[str, object]:
     """Paired differences of the searched prompt to the grid's, on the same rows of the test."""
+    best = decision.prompt
     assert best is not None, "no prompt was measured"
-    grid_folder = folder.parent / "grid"
-    shutil.copytree(folder, grid_folder, ignore=shutil.ignore_patterns("runs"))
-    path = grid_folder / "task.yaml"
-    path.write_text(yaml.safe_dump(settings | {"budget": GENEROUS}, sort_keys=False), "utf-8")
-    opened = open_task(grid_folder)
-    run, _ = open_run(grid_folder, {"benchmark": "search"}, None)
-    verdict = json.loads((folder / "runs/latest/verdict.json").read_text("utf-8"))
-    winner = Variant.model_validate(
-        next(v for v in verdict["variants"] if Variant.model_validate(v).id == best.variant)
-    )
+    folder = temporary / "grid"
+    shutil.copytree(example, folder, ignore=shutil.ignore_patterns("runs"))
+    path = folder / "task.yaml"
+    settings = yaml.safe_load(path.read_text("utf-8")) | {"budget": GENEROUS}
+    settings["models"]["tune"] = None
+    path.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), "utf-8")
+    opened = open_task(folder)
+    run, _ = open_run(folder, {"benchmark": "search"}, None)
+    winner = next(variant for variant in decision.variants if variant.id == best.variant)
     with run, open_session(opened, run, Notes()) as session:
         test = opened.split.test.open(run.test_openings_path, "benchmark")[:most]
         dev = opened.split.dev
