@@ -2,9 +2,10 @@
 
     python benchmarks/planted.py [--seeds 3]
 
-Faults in the real examples (labels flipped, fields swapped, a kind of input left out, near copies
-across splits) and personal data in generated sentences. Prints recall and precision of each, and as
-last line one JSON object. The rows that the examples themselves have wrong count against precision.
+Faults in the real examples (labels flipped, fields swapped, targets broken, rows copied within and
+across splits, a kind of input left out) and personal data in generated sentences. Prints recall and
+precision of each, and as last line one JSON object. The rows that the examples themselves have
+wrong count against precision.
 """
 
 from __future__ import annotations
@@ -16,15 +17,17 @@ import string
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 from pathlib import Path
 from statistics import mean
 
 from trimtab.audit.coverage import coverage
 from trimtab.audit.personal import find
-from trimtab.audit.rows import leakage
+from trimtab.audit.rows import exact_duplicates, leakage
 from trimtab.audit.semantic import semantic_duplicates
 from trimtab.audit.subject import DEV, TEST, TRAIN, Subject, walk
 from trimtab.audit.suspects import suspected_targets
+from trimtab.audit.targets import ContractViolations
 from trimtab.task.data import read_examples
 from trimtab.task.load import load_task
 from trimtab.task.near import near_duplicate_clusters, normalised
@@ -41,6 +44,8 @@ def main() -> None:
     faults: dict[str, Callable[[random.Random], dict[str, float]]] = {
         "labels flipped, 5 % of names": flipped_labels,
         "fields swapped, 5 % of addresses": swapped_fields,
+        "targets broken, 5 % of addresses": broken_targets,
+        "exact copies, 3 % of addresses": exact_copies,
         "near copies across splits, 3 % of addresses": near_copies,
         "kind of input missing from addresses": missing_kind,
         "nothing missing from addresses": nothing_missing,
@@ -106,7 +111,10 @@ def flipped_labels(draw: random.Random) -> dict[str, float]:
         rows[place] = remade(row, row.input, other)
         planted.add(rows[place].id)
     data = subject(rows, contract)
-    return rates(suspected_targets(data, walk(data, [])).rows, planted)
+    suspects = suspected_targets(data, walk(data, [])).rows
+    hits = accumulate(row in planted for row in suspects)  # the least likely targets come first
+    right_half = max(hit for shown, hit in enumerate(hits, 1) if hit * 2 >= shown)
+    return rates(suspects, planted) | {"recall at precision 0.5": right_half / len(planted)}
 
 
 def swapped_fields(draw: random.Random) -> dict[str, float]:
@@ -124,6 +132,37 @@ def swapped_fields(draw: random.Random) -> dict[str, float]:
             planted.add(rows[place].id)
     data = subject(rows, contract)
     return rates(suspected_targets(data, walk(data, [])).rows, planted)
+
+
+def broken_targets(draw: random.Random) -> dict[str, float]:
+    """JSON that is cut, in prose, with a key too many, with a wrong type, or no object at all."""
+    rows, contract = example_rows("addresses")
+    planted = set()
+    for number, place in enumerate(draw.sample(range(len(rows)), len(rows) // 20)):
+        row, breaking = rows[place], list(BREAKS)[number % len(BREAKS)]
+        rows[place] = remade(row, row.input, BREAKS[breaking](row.target))
+        planted.add(rows[place].id)
+    data = subject(rows, contract)
+    looking = ContractViolations(data)
+    walk(data, [looking])
+    return rates((flag for found in looking.findings() for flag in found.rows), planted)
+
+
+BREAKS: dict[str, Callable[[str], str]] = {
+    "cut": lambda target: target[:-3],
+    "in prose": lambda target: f"The parts are {target}.",
+    "a key too many": lambda target: json.dumps(json.loads(target) | {"planet": "Earth"}),
+    "a wrong type": lambda target: json.dumps(json.loads(target) | {"zip": 60601}),
+    "no object": lambda target: json.dumps([json.loads(target)]),
+}
+
+
+def exact_copies(draw: random.Random) -> dict[str, float]:
+    """The copies are the same rows, so a copied row counts as found where its id is listed."""
+    rows, contract = example_rows("addresses")
+    copied = draw.sample(rows, len(rows) * 3 // 100)
+    data = subject([*rows, *copied], contract)
+    return rates(exact_duplicates(data, walk(data, [])).rows, {row.id for row in copied})
 
 
 def near_copies(draw: random.Random) -> dict[str, float]:

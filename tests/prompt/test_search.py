@@ -86,7 +86,6 @@ def test_each_stage_builds_on_the_winner_so_far() -> None:
         "instructions",
         "output format",
         "demonstrations",
-        "number of demonstrations",
         "order of demonstrations",
         "decoding",
         "more demonstrations",
@@ -104,7 +103,9 @@ def test_every_choice_of_the_hand_made_stages_is_tried() -> None:
     race, _ = searched(search={"demonstrations": [2, 3]})
     recipes = [entry.recipe for entry in race.entries]
     assert {r.format for r in recipes} == set(FORMATS)
-    assert {r.chosen for r in recipes if r.demonstrations} == set(STRATEGIES)
+    assert {(r.chosen, len(r.demonstrations)) for r in recipes if r.demonstrations} == {
+        (chosen, k) for chosen in STRATEGIES for k in (2, 3)
+    }
     assert {r.nearest for r in recipes} >= {0, 2, 3}
     assert {r.order for r in recipes} == {"", "nearest-first"}
     assert {(r.constrained, r.reason, r.retry) for r in recipes} >= {
@@ -240,8 +241,9 @@ def test_no_more_hand_made_candidates_run_than_were_planned(counts, own, output)
 
 
 def test_the_plan_of_fixed_demonstrations_is_by_their_number() -> None:
-    shapes = PromptSearch(kitchen(search={"demonstrations": [3]}), lambda: 0).shapes()
-    assert shapes.count(Shape(3, 0, True)) == len(STRATEGIES)
+    shapes = PromptSearch(kitchen(search={"demonstrations": [3, 6]}), lambda: 0).shapes()
+    for k in (3, 6):
+        assert shapes.count(Shape(k, 0, True)) == len(STRATEGIES)
 
 
 def test_the_outline_names_what_will_be_tried() -> None:

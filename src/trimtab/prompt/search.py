@@ -80,10 +80,9 @@ class PromptSearch:
         most = counts[-1] if counts else 0
         found = [Shape(0, 0, way) for way in ways]
         found += [Shape(0, 0, held)] * (len(formats_of(self.kitchen.task.output)) - 1)
-        if counts:
-            found += [Shape(counts[0], 0, held)] * len(STRATEGIES)
-            found += [Shape(0, k, held) for k in counts]
-            found += [Shape(0, most, held)] * (most > 1)
+        for k in counts:
+            found += [Shape(0, k, held), *[Shape(k, 0, held)] * len(STRATEGIES)]
+        found += [Shape(0, most, held)] * (most > 1)
         # Trying again first asks what the free variant asked, so it costs little of its own.
         found += [Shape(0, most, False)] * (len(ways) - 1) + [Shape(0, most, held, rounds=2)]
         return found + [Shape(0, 0, way) for way in ways] * len(self.kitchen.own)
@@ -97,7 +96,7 @@ class PromptSearch:
         if counts:
             numbers = ", ".join(map(str, counts))
             lines.append(
-                f"demonstrations: {', '.join(STRATEGIES)} and nearest, then {numbers} of them, "
+                f"demonstrations: {', '.join(STRATEGIES)} and nearest, {numbers} of them; "
                 "then their order"
             )
         decoding = "free or constrained, thinking first, trying again"
@@ -120,7 +119,6 @@ class PromptSearch:
         yield INSTRUCTIONS, self._instructions
         yield "output format", self._formats
         yield DEMONSTRATIONS, self._demonstrations
-        yield "number of demonstrations", self._numbers
         yield "order of demonstrations", self._orders
         yield "decoding", self._decoding
         yield "own prompts", self._own
@@ -141,25 +139,17 @@ class PromptSearch:
                 yield recipe
 
     def _demonstrations(self, race: Race, course: Course) -> Iterator[Recipe]:
+        """Every way to choose them with every number: which way is best may hang on the number."""
         if not self._counts:
             course.notes.append(
                 "no demonstrations: search.demonstrations names no number of rows that there are"
             )
             return
-        leader, k = _led_by(race), self._counts[0]
-        yield leader.but(nearest=k)
-        for chosen, rows in zip(STRATEGIES, self.kitchen.sets(k), strict=True):
-            yield leader.but(demonstrations=rows, chosen=chosen)
-
-    def _numbers(self, race: Race, course: Course) -> Iterator[Recipe]:
-        base = _led_by(race)
-        if not base.shown:
-            tried = [e for e in race.entries if e.stage == DEMONSTRATIONS and e.finished]
-            if not tried:
-                return
-            base = max(tried, key=lambda entry: entry.rank).recipe
-        for k in self._counts[1:]:
-            yield self._with_shown(base, k)
+        leader = _led_by(race)
+        for k in self._counts:
+            yield leader.but(nearest=k)
+            for chosen, rows in zip(STRATEGIES, self.kitchen.sets(k), strict=True):
+                yield leader.but(demonstrations=rows, chosen=chosen)
 
     def _orders(self, race: Race, course: Course) -> Iterator[Recipe]:
         leader = _led_by(race)
