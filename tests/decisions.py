@@ -62,4 +62,6 @@ def both_arms(model: Path) -> dict[str, Any]:
             "epochs": 1,
         },
         "traffic": {"calls_per_month": 100000},
+        # So much that what is measured does not hang on how fast the machine is at the moment.
+        "budget": {"minutes": 600},
     }

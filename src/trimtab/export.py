@@ -6,6 +6,7 @@ rows. Only then is it called done.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,16 @@ from trimtab.store.files import write_atomic
 from trimtab.store.run import read_info
 from trimtab.task.open import OpenTask, open_task
 from trimtab.task.spec import METRICS
-from trimtab.types import Completion, Example, Failed, Interval, Noun, Scored
+from trimtab.types import (
+    HOSTED_FILE,
+    Completion,
+    Example,
+    Failed,
+    HostedModel,
+    Interval,
+    Noun,
+    Scored,
+)
 
 if TYPE_CHECKING:
     from trimtab.engine.local.engine import LocalEngine
@@ -30,6 +40,8 @@ if TYPE_CHECKING:
 
 Form = Literal["peft", "merged", "gguf", "ollama", "openai-jsonl", "trl-jsonl"]
 FORMS: tuple[Form, ...] = get_args(Form)
+TRAINING_ROWS: tuple[Form, ...] = ("openai-jsonl", "trl-jsonl")
+"""Forms that hold no weights."""
 
 PARITY = "parity.json"
 FAILED = "PARITY-FAILED.txt"
@@ -101,12 +113,21 @@ def export(
     folder = Path(out) if out is not None else run / "exports" / form
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder} is not empty; choose another folder with --out")
-    source = _source(run, progress)
+    predictor, opened = _fine_tune(run, progress)
+    hosted = _hosted(predictor)
+    if hosted is not None and form not in TRAINING_ROWS:
+        raise InputError(
+            f"{run}'s fine-tune is kept by the endpoint that trained it, as {hosted.model}, and "
+            f"its weights are not here to be written as {form}; export {' or '.join(TRAINING_ROWS)}"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     progress(f"writing {form} to {folder}")
-    if form in ("openai-jsonl", "trl-jsonl"):
-        parity = _training_rows(source, form, folder)
+    if hosted is not None:
+        parity = _uploaded_rows(predictor, opened, hosted, form, folder)
+    elif form in TRAINING_ROWS:
+        parity = _training_rows(_source(predictor, opened), form, folder)
     else:
+        source = _source(predictor, opened)
         exported = _write(source, form, folder, precision)
         progress("asking the measured and the exported fine-tune the same rows")
         parity = _compare(source, form, exported)
@@ -116,20 +137,32 @@ def export(
     return Exported(folder, parity)
 
 
-def _source(run: Path, progress: Callable[[str], None]) -> _Source:
-    from trimtab.engine.local.engine import LocalEngine
-
+def _fine_tune(run: Path, progress: Callable[[str], None]) -> tuple[Predictor, OpenTask]:
+    """The run's fine-tune, and its task with the same rows."""
     decision, _ = find_variant(run, None)
     if decision.fine_tune is None:
         raise RunError(f"{run} has no fine-tune to export; its verdict is {decision.verdict.word}")
     predictor = load(run, progress, variant_id=decision.fine_tune.variant)
-    assert isinstance(predictor.engine, LocalEngine)
     opened = open_task(run.resolve().parent.parent)
     if opened.data_hash != read_info(run).identity["data"]:
         raise RunError(
             f"the rows of {opened.folder} are not those that {run} was decided with; bring them "
             "back, or decide again"
         )
+    return predictor, opened
+
+
+def _hosted(predictor: Predictor) -> HostedModel | None:
+    """The fine-tune as its endpoint knows it; None where its weights are here."""
+    assert predictor.variant.adapter is not None
+    path = predictor.folder / predictor.variant.adapter.path / HOSTED_FILE
+    return HostedModel.model_validate_json(path.read_bytes()) if path.exists() else None
+
+
+def _source(predictor: Predictor, opened: OpenTask) -> _Source:
+    from trimtab.engine.local.engine import LocalEngine
+
+    assert isinstance(predictor.engine, LocalEngine)
     return _Source(predictor, predictor.engine, opened)
 
 
@@ -214,6 +247,29 @@ def _training_rows(source: _Source, form: Form, folder: Path) -> Parity:
         equal=equal,
         passed=equal == len(rows),
         statement=f"{equal} of {len(rows)} rows give the tokens that were trained on",
+    )
+
+
+def _uploaded_rows(
+    predictor: Predictor, opened: OpenTask, hosted: HostedModel, form: Form, folder: Path
+) -> Parity:
+    """Write the rows that the endpoint was given; read back, they must be the file it was given."""
+    from trimtab.tune.export.chat_rows import ROWS as FILE
+    from trimtab.tune.export.chat_rows import openai_file, read_messages, write_rows
+
+    variant = predictor.variant
+    assert variant.adapter is not None
+    rows = opened.split.train[: variant.adapter.rows]
+    write_rows(form, tuned_prompt(predictor.task), rows, folder / FILE)
+    content = openai_file(read_messages(folder / FILE))
+    same = hashlib.sha256(content).hexdigest() == hosted.training_sha256
+    return Parity(
+        form=form,
+        variant=variant.id,
+        rows=len(rows),
+        equal=len(rows) if same else 0,
+        passed=same,
+        statement=f"the rows are {'' if same else 'not '}those that job {hosted.job} trained on",
     )
 
 

@@ -9,16 +9,19 @@ from pathlib import Path
 from trimtab import __version__
 from trimtab.audit.audit import audit, refuse_leaks, with_difficulty
 from trimtab.audit.open import subject_of
+from trimtab.consistency import ask_again
 from trimtab.decide.judge import may_judge
 from trimtab.decide.rule import decide as apply_rule
 from trimtab.decide.rule import rule_sha256
 from trimtab.judging import judge_agreement, judge_preference
+from trimtab.language import domain_language
 from trimtab.measure.meter import Progress, Silent
 from trimtab.measure.plan import Plan
 from trimtab.measure.session import Session, environment, open_session
 from trimtab.prompt.own import own_prompts
 from trimtab.report.html import render_html
 from trimtab.score.registry import scoring_files
+from trimtab.seeds import allow_for_draws, train_again
 from trimtab.steps import (
     Candidates,
     cases,
@@ -33,6 +36,7 @@ from trimtab.steps import (
     search_prompts,
     tune,
 )
+from trimtab.store.data_versions import keep_version
 from trimtab.store.files import append, write_atomic
 from trimtab.store.history import test_uses
 from trimtab.store.run import Run, open_run
@@ -92,17 +96,36 @@ def _decide(session: Session) -> Decision:
         search_prompts(session, candidates)
         tune(session, candidates)
     retained = retain(session, candidates)
-    findings = with_difficulty(findings, opened.examples, session.run.folder, task.metric)
     finalists = [best for arm in ARMS if (best := candidates.best(arm))]
     confirmed = confirm(session, finalists)
-    scores: dict[Arm, VariantScore] = {
-        each.variant.arm: score_on_test(session, each) for each in confirmed
-    }
-    comparison = compare_finalists(session, confirmed)
-    retained = retained or retain_unasked(session, confirmed)
     look_at_layouts(session, candidates)
+    last = [each.variant for each in confirmed]
+    replicas = train_again(session, last, candidates.curve)
+    candidates.reseeded = [point for replica in replicas for point in replica.points]
+    layouts = candidates.searched.sensitivity if candidates.searched else None
+    comparison = compare_finalists(session, confirmed)
+    comparison = allow_for_draws(session, comparison, last, layouts, replicas)
+    again = ask_again(session, last, replicas)
+    scores: dict[Arm, VariantScore] = {
+        each.variant.arm: score_on_test(session, each, again.agreement.get(each.variant.arm))
+        for each in confirmed
+    }
+    spoken = domain_language(session, last)
+    retained = retained or retain_unasked(session, confirmed)
+    findings = with_difficulty(findings, opened.examples, session.run.folder, task.metric)
     outlook = forecast_curve(session, candidates)
-    evidence = gather(session, candidates, scores, comparison, outlook, findings, retained, agreed)
+    evidence = gather(
+        session,
+        candidates,
+        scores,
+        comparison,
+        outlook,
+        findings,
+        retained,
+        agreed,
+        again.consistency,
+        spoken,
+    )
     verdict = apply_rule(evidence)
     return Decision(
         task=task.name,
@@ -124,9 +147,12 @@ def _decide(session: Session) -> Decision:
         variants=(*candidates.variants, *candidates.stopped),
         dev_scores=tuple(candidates.scores),
         search=candidates.searched,
-        curve=(*candidates.sweep, *candidates.curve),
+        curve=(*candidates.sweep, *candidates.curve, *candidates.reseeded),
         forecast=outlook,
         retention=retained,
+        consistency=again.consistency,
+        language=spoken,
+        knowledge=evidence.knowledge,
         judge=agreed,
         preference=judge_preference(session, {c.variant.arm: c.records for c in confirmed}),
         audit=findings,
@@ -139,7 +165,8 @@ def _decide(session: Session) -> Decision:
         planned=session.plan.stages,
         spent=session.run.spent(),
         stopped_by=session.meter.stopped_by,
-        no_tuning=session.plan.no_tuning,
+        no_tuning=evidence.no_tuning,
+        jobs=tuple(candidates.jobs),
         test_openings=_openings(session.run),
         test_uses=test_uses(session.run.folder),
         settings=task.model_dump(mode="json", by_alias=True),
@@ -149,10 +176,11 @@ def _decide(session: Session) -> Decision:
 
 def _write(session: Session, decision: Decision) -> None:
     """The verdict comes last: with it, the run is finished."""
-    run = session.run
+    run, opened = session.run, session.opened
+    keep_version(opened.folder, opened.examples, "trimtab decide", run.info.why)
     if any(variant.prompt.nearest for variant in decision.variants):
         run.pool_path.unlink(missing_ok=True)
-        append(run.pool_path, session.opened.split.train)
+        append(run.pool_path, opened.split.train)
     write_atomic(run.report_path, render_html(decision))
     write_atomic(run.verdict_path, decision.model_dump_json(indent=2, by_alias=True) + "\n")
 

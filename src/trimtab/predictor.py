@@ -19,6 +19,7 @@ from trimtab.task.contract import violation
 from trimtab.task.spec import ModelSpec, Task
 from trimtab.types import (
     ADAPTER_FILE,
+    HOSTED_FILE,
     Completion,
     Decision,
     Example,
@@ -146,12 +147,14 @@ def find_variant(folder: Path, variant_id: str | None = None) -> tuple[Decision,
 
 
 def _check_adapter(folder: Path, variant: Variant) -> None:
-    """The weights must be those that were measured."""
+    """The weights must be those that were measured; where an endpoint keeps them, their name."""
     if variant.adapter is None:
         return
-    weights = folder / variant.adapter.path / ADAPTER_FILE
-    if not weights.exists() or sha256_of(weights) != variant.adapter.sha256:
-        raise RunError(f"{weights} is missing or is not what was measured; decide again")
+    place = folder / variant.adapter.path
+    hosted, weights = place / HOSTED_FILE, place / ADAPTER_FILE
+    found = hosted if hosted.exists() else weights
+    if not found.exists() or sha256_of(found) != variant.adapter.sha256:
+        raise RunError(f"{found} is missing or is not what was measured; decide again")
 
 
 def _pool(folder: Path, variant: Variant) -> NearestPool | None:

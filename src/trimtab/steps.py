@@ -7,25 +7,23 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from trimtab import prompting
+from trimtab import hosting, prompting
 from trimtab.compare.labels import label_table
 from trimtab.compare.latency import latency
 from trimtab.compare.looking import Looking
 from trimtab.compare.paired import compare
 from trimtab.compare.records import answered, first_repeats, scored
 from trimtab.compare.sequential import deciding
-from trimtab.compare.summary import agreement, summarise
+from trimtab.compare.summary import summarise
 from trimtab.decide.cost import cost_of_1000_calls
 from trimtab.decide.evidence import Evidence
 from trimtab.decide.money import Effort, money
 from trimtab.errors import BudgetSpent
+from trimtab.language import knowledge_needed
 from trimtab.measure.bench import prompt_tokens
 from trimtab.measure.plan import (
-    AGREEMENT,
     CONFIRMATION,
     LATENCY,
-    SAMPLED_REPEATS,
-    SAMPLED_ROWS,
     TRAINING,
 )
 from trimtab.measure.session import Session
@@ -38,13 +36,16 @@ from trimtab.types import (
     Case,
     Comparison,
     Completion,
+    Consistency,
     CurvePoint,
     Example,
     Finding,
     Forecast,
+    HostedJob,
     Interval,
     JudgeAgreement,
     LabelTable,
+    Language,
     Latency,
     Record,
     Retention,
@@ -71,6 +72,12 @@ class Candidates:
     searched: Searched | None = None
     sweep: Sequence[CurvePoint] = ()
     curve: Sequence[CurvePoint] = ()
+    jobs: Sequence[HostedJob] = ()
+    """What became of fine-tuning at an endpoint."""
+    no_tuning: str | None = None
+    """Why training gave no fine-tune."""
+    reseeded: Sequence[CurvePoint] = ()
+    """The finalist's sizes again, from other seeds. They choose nothing."""
     kept: Variant | None = None
     """The fine-tune to go on with where general ability was looked at: the best or its remedy."""
 
@@ -93,7 +100,6 @@ class Confirmed:
     variant: Variant
     records: list[Record]
     latency: Latency | None = None
-    agreement: Interval | None = None
     looked: Sequential | None = None
     """How the comparison with the other finalist went, where it was looked at on the way."""
 
@@ -118,14 +124,33 @@ def look_at_layouts(session: Session, candidates: Candidates) -> None:
 
 def tune(session: Session, candidates: Candidates) -> None:
     """Train the nested sizes and score each on dev, within the arm's share of the budget."""
-    if session.tuner is None or not session.plan.train_sizes:
+    if not session.plan.train_sizes:
         return
+    with session.meter.stage(TRAINING, "fine-tune", session.plan.arm_seconds):
+        if session.host is not None:
+            _tune_hosted(session, candidates)
+        else:
+            _tune_here(session, candidates)
+        best = candidates.best("fine-tune")
+        if best is not None and session.opened.task.output.kind != "text":
+            with suppress(BudgetSpent):  # then the unconstrained variant stands
+                _score_on_dev(session, constrained(best), candidates)
+
+
+def _tune_hosted(session: Session, candidates: Candidates) -> None:
+    found = hosting.tune(session, lambda variant: _score_on_dev(session, variant, candidates))
+    candidates.curve = [each.point for each in found.trained]
+    candidates.jobs, candidates.no_tuning = found.jobs, found.why_none
+
+
+def _tune_here(session: Session, candidates: Candidates) -> None:
     from trimtab.tune.arm import TuneArm
 
     def on_tokens(tokens: int) -> None:
         session.meter.book(train_tokens=tokens)
         session.meter.check()
 
+    assert session.tuner is not None
     arm = TuneArm(
         engine=session.tuner,
         task=session.opened.task,
@@ -135,19 +160,15 @@ def tune(session: Session, candidates: Candidates) -> None:
         on_tokens=on_tokens,
     )
     split = session.opened.split
-    with session.meter.stage(TRAINING, "fine-tune", session.plan.arm_seconds):
-        candidates.sweep, trained = arm.run(split.train, split.dev, session.plan.train_sizes)
-        candidates.curve = [each.point for each in trained]
-        best = candidates.best("fine-tune")
-        if best is not None and session.opened.task.output.kind != "text":
-            with suppress(BudgetSpent):  # then the unconstrained variant stands
-                _score_on_dev(session, constrained(best), candidates)
+    candidates.sweep, trained = arm.run(split.train, split.dev, session.plan.train_sizes)
+    candidates.curve = [each.point for each in trained]
 
 
 def retain(session: Session, candidates: Candidates) -> Retention | None:
     """Where general ability is needed: what the best fine-tune loses, and a remedy for too much."""
     best = candidates.best("fine-tune")
-    if best is None or session.opened.task.constraints.general_ability != "needed":
+    needed = session.opened.task.constraints.general_ability == "needed"
+    if best is None or not needed or session.tuner is None:
         return None
     kept = keep_general_ability(session, best, lambda v: _score_on_dev(session, v, candidates))
     candidates.kept = kept.variant if kept else None
@@ -157,13 +178,14 @@ def retain(session: Session, candidates: Candidates) -> Retention | None:
 def retain_unasked(session: Session, confirmed: Sequence[Confirmed]) -> Retention | None:
     """Where it is not needed: what the finalist loses, as far as the budget leaves time."""
     tuned = [each.variant for each in confirmed if each.variant.arm == "fine-tune"]
-    if not tuned or session.opened.task.constraints.general_ability != "not-needed":
+    unneeded = session.opened.task.constraints.general_ability == "not-needed"
+    if not tuned or not unneeded or session.tuner is None:
         return None
     return look_elsewhere(session, tuned[0])
 
 
 def confirm(session: Session, finalists: Sequence[Variant]) -> list[Confirmed]:
-    """The winners meet the sealed test once; then latency and agreement, as the budget allows.
+    """The winners meet the sealed test once; then latency, as the budget allows.
 
     Without a winner the test stays sealed.
     """
@@ -177,12 +199,6 @@ def confirm(session: Session, finalists: Sequence[Variant]) -> list[Confirmed]:
         _answer_test(session, finalists, test, confirmed)
         with meter.stage(LATENCY):
             _time(session, confirmed, test[: session.plan.timed_calls])
-        for each in confirmed:
-            with meter.stage(AGREEMENT, each.variant.arm):
-                sampled = session.benches[each.variant.arm].sampled(
-                    each.variant, "test", test[:SAMPLED_ROWS], SAMPLED_REPEATS
-                )
-            each.agreement = agreement(sampled, session.opened.task.seed)
     except BudgetSpent:
         pass  # what is missing stays unmeasured
     return confirmed
@@ -240,11 +256,13 @@ def _time(session: Session, confirmed: Sequence[Confirmed], rows: Sequence[Examp
             each.latency = latency(calls, answers, session.opened.task.seed)
 
 
-def score_on_test(session: Session, confirmed: Confirmed) -> VariantScore:
-    """All that was measured of a finalist, with its cost."""
+def score_on_test(
+    session: Session, confirmed: Confirmed, agreement: Interval | None
+) -> VariantScore:
+    """All that was measured of a finalist, with its cost. `agreement` was measured on dev."""
     spec = session.benches[confirmed.variant.arm].spec
     score = _summary(session, confirmed.variant, "test", confirmed.records).model_copy(
-        update={"latency": confirmed.latency, "agreement": confirmed.agreement}
+        update={"latency": confirmed.latency, "agreement": agreement}
     )
     table = _label_table(session, confirmed.records)
     opened = session.opened
@@ -293,7 +311,7 @@ def forecast_curve(session: Session, candidates: Candidates) -> Forecast | None:
         return None
     task = session.opened.task
     return forecast(
-        candidates.curve,
+        [*candidates.curve, *candidates.reseeded],
         task.goals.quality,
         task.labelling.cost_per_example,
         task.seed,
@@ -318,6 +336,8 @@ def gather(
     findings: Sequence[Finding],
     retention: Retention | None = None,
     judge: JudgeAgreement | None = None,
+    consistency: Consistency | None = None,
+    language: Language | None = None,
 ) -> Evidence:
     """Everything that the gates and the rule look at."""
     opened = session.opened
@@ -343,10 +363,14 @@ def gather(
         prompt_search_complete=searched.complete if searched else False,
         plateau=searched.plateau if searched else None,
         sensitivity=searched.sensitivity if searched else None,
-        no_tuning=session.plan.no_tuning,
+        no_tuning=session.plan.no_tuning or candidates.no_tuning,
+        no_retention=hosting.NO_RETENTION if session.host is not None else None,
         findings=tuple(findings),
         retention=retention,
         judge=judge,
+        consistency=consistency,
+        language=language,
+        knowledge=knowledge_needed(session, (*candidates.variants, *candidates.stopped)),
         stopped_by=session.meter.stopped_by,
         history=task_history(opened.folder),
     )

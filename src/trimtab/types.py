@@ -21,6 +21,9 @@ Status = Literal["pass", "fail", "unknown"]
 ADAPTER_FILE = "adapter_model.safetensors"
 """peft's name for the weights in an adapter folder."""
 
+HOSTED_FILE = "hosted.json"
+"""What an adapter folder holds in their place where an endpoint trained the model and keeps it."""
+
 FAILURE_CAP = 0.05
 """Share of failed calls above which a variant's figures decide nothing."""
 
@@ -152,14 +155,63 @@ class Prompt(Noun):
 
 
 class Adapter(Noun):
-    """A trained LoRA adapter in a run: its folder, its weights' hash, and how it was made."""
+    """A trained LoRA adapter in a run: its folder, its weights' hash, and how it was made.
+
+    Of a fine-tune that an endpoint trained, the folder holds a `HostedModel`, and that is hashed.
+    """
 
     path: str
     sha256: str
     rows: int
     epoch: int
-    learning_rate: float
+    learning_rate: float | None
+    """None where an endpoint chose it."""
     seed: int
+
+
+class HostedModel(Noun):
+    """`hosted.json`: a fine-tune that an endpoint trained, keeps and serves."""
+
+    model: str
+    """The name under which the endpoint serves it."""
+    base: str
+    job: str
+    """Id of the fine-tuning job."""
+    step: int | None = None
+    """Of the optimiser, for a checkpoint on the way; None for the job's final model."""
+    trained_tokens: int | None
+    """Of the whole job, as the endpoint told them."""
+    money: float | None
+    """What the job cost at `prices.training`."""
+    training_sha256: str
+    """Of the file that it was trained on."""
+
+
+class HostedJob(Noun):
+    """A fine-tuning job at an endpoint, as it was last heard of."""
+
+    rows: int
+    estimated_tokens: int
+    """Training tokens of all epochs, by the engine's own estimate."""
+    status: Literal["not made", "asked for", "running", "succeeded", "failed", "cancelled"] = (
+        "not made"
+    )
+    job: str | None = None
+    asked_at: float | None = None
+    """When it was asked for, in seconds since 1970."""
+    seconds: float | None = None
+    """From its creation to its end."""
+    trained_tokens: int | None = None
+    problem: str | None = None
+    """Why it gave no model."""
+
+    @property
+    def tokens(self) -> int:
+        """What it is charged for. A job that succeeded and does not say was as large as estimated;
+        any other that does not say cost nothing."""
+        if self.trained_tokens is not None:
+            return self.trained_tokens
+        return self.estimated_tokens if self.status == "succeeded" else 0
 
 
 class Variant(Noun):
@@ -290,7 +342,7 @@ class VariantScore(Noun):
     """Mean tokens of the prompt without the row's own input: instructions and demonstrations."""
     latency: Latency | None = None
     agreement: Interval | None = None
-    """Share of repeated sampled answers that parse to the same value."""
+    """Share of repeated sampled answers to a dev row that parse to the same value."""
     money_per_1000: float | None = None
     money_interval: Interval | None = None
     """Of `money_per_1000`."""
@@ -314,14 +366,16 @@ class CurvePoint(Noun):
 
     rows: int
     seed: int
-    learning_rate: float
+    learning_rate: float | None
+    """None where an endpoint chose it."""
     epoch: int
     epochs: int
     train_tokens: int
     seconds: float
     peak_memory: int | None = None
     """Bytes that training held at once: of the GPU, or of the whole process on a CPU."""
-    dev_loss: float
+    dev_loss: float | None
+    """Nats per answer token; None where an endpoint does not tell it."""
     dev_quality: Interval
     variant: str
     sweep: bool = False
@@ -412,6 +466,12 @@ class Comparison(Noun):
     fixed_rows: Interval | None = None
     """Where rows were saved: the interval that a fixed number of rows would have; too narrow here,
     since the moment of the last look was chosen by what was seen."""
+    rows_alone: Interval | None = None
+    """The interval over rows alone, where `difference` allows for more."""
+    widened_by: dict[str, float] = Field(default_factory=dict)
+    """Half-widths that further sources added to it, such as prompt layouts and training seeds."""
+    not_in_interval: tuple[str, ...] = ()
+    """Sources that were drawn too seldom for their variation to be known."""
 
 
 # --- searching prompts ----------------------------------------------------------------------
@@ -540,7 +600,126 @@ class Retention(Noun):
     """The fine-tune that was best on dev, then the remedies that were tried, in their order."""
 
 
+# --- consistency ----------------------------------------------------------------------------
+
+Source = Literal["sample", "input", "format", "seed"]
+"""What was varied: the draw of a sampled answer, the form of the input, the layout of the prompt,
+or the seed of the training."""
+
+
+class Variation(Noun):
+    """The same rows asked once more with one thing changed."""
+
+    name: str
+    rows: int
+    """Rows that it and the first answer were judged on."""
+    kept: float | None
+    """Share of them whose answer stayed what it was at first."""
+    quality: float | None
+    """Mean score over the rows that every variation of the source answered; None where the change
+    touches what is right."""
+
+
+class Steady(Noun):
+    """How far a variant's answers stay the same while one source varies."""
+
+    source: Source
+    kept: Interval
+    """Share of varied answers that equal the row's first answer; the rest is the flip rate."""
+    variations: tuple[Variation, ...]
+    worst: float | None
+    """Lowest mean score, that of the first answers included."""
+    spread: float | None
+    """Standard deviation of a variation's true mean score, without the noise of few rows."""
+
+
+class ArmConsistency(Noun):
+    """One finalist asked again and again on the same dev rows."""
+
+    variant: str
+    name: str
+    arm: Arm
+    kept: Interval
+    """Mean over the sources in `Consistency.compared`, each counting alike."""
+    worst_answer: float | None
+    """Mean over the rows of the lowest score that any of a row's answers got."""
+    sources: tuple[Steady, ...]
+    variance: dict[str, float]
+    """Of one answer's score: what rows differ in ("row"), and what one draw of each source adds."""
+
+
+class Consistency(Noun):
+    """Whether the finalists answer alike when asked again, with differences that should not matter.
+
+    The first answer of a row is the greedy one to its own input in the variant's own layout.
+    """
+
+    rows: int
+    of: int
+    """Dev rows that there are."""
+    arms: tuple[ArmConsistency, ...]
+    compared: tuple[Source, ...]
+    """Sources that every finalist was measured on."""
+    difference: Interval | None
+    """Of `ArmConsistency.kept`, paired by row, fine-tune minus prompt; None without both."""
+    p_value: float | None
+
+
+class Language(Noun):
+    """How foreign the task's language is to the base model. All intervals are bits per byte: less
+    is better known."""
+
+    rows: int
+    """Dev rows that were read."""
+    general: Interval
+    """Of general passages, base model."""
+    inputs: Interval
+    """Of the rows' inputs as plain text, base model."""
+    tokens_per_word: dict[str, float]
+    """Of `general` and `inputs`."""
+    untuned: Interval
+    """Of the targets after the fine-tune's own short prompt, base model."""
+    prompted: Interval | None
+    """After the best prompt, base model; None where that is another model, or thinks first."""
+    tuned: Interval
+    """After the short prompt, with the adapter."""
+    saved: Interval | None
+    """Paired, `prompted` minus `tuned`."""
+    p_value: float | None
+    closed: float | None
+    """Share of what `untuned` takes beyond `general` that the fine-tune saves; None where it takes
+    no more."""
+
+
+class Knowledge(Noun):
+    """How much of the task asks for what the input does not say."""
+
+    beyond_input: Interval | None
+    """Share of the rows of train and dev of whose target half the words or more are not in the
+    input; None for labels, which are chosen and not read off."""
+    closed_book: Interval | None
+    """Dev quality of the prompted model by the instructions alone; None where it was not asked."""
+    closed_book_beyond: Interval | None
+    """The same over the dev rows that count in `beyond_input`."""
+
+
 # --- deciding -------------------------------------------------------------------------------
+
+
+class Swing(Noun):
+    """One input of the money at its 5% and 95% ends, while all others stay in doubt."""
+
+    name: str
+    unit: Literal["money", "calls", "difference", "months", "factor"]
+    basis: Literal["measured", "stated"]
+    low: float
+    high: float
+    p_low: float
+    """Probability that the fine-tune pays where the input is `low`."""
+    p_high: float
+    break_even_low: float | None
+    """Calls a month, where the input is `low`; None means never."""
+    break_even_high: float | None
 
 
 class Money(Noun):
@@ -563,6 +742,8 @@ class Money(Noun):
     assumptions: tuple[str, ...] = ()
     curve: tuple[tuple[float, float, float], ...] = ()
     """(calls a month, monthly cost with the prompt, with the fine-tune) for the plot."""
+    tornado: tuple[Swing, ...] = ()
+    """What `p_pays` and the break-even hang on, the widest swing first."""
 
 
 class Gate(Noun):
@@ -696,6 +877,12 @@ class Decision(Noun):
     forecast: Forecast | None
     retention: Retention | None = None
     """None where what the fine-tune loses elsewhere was not measured."""
+    consistency: Consistency | None = None
+    """Whether the finalists answer alike when asked again; None where none was."""
+    language: Language | None = None
+    """How foreign the task's language is; None where it was not measured."""
+    knowledge: Knowledge | None = None
+    """How much of the task asks for what the input does not say."""
     audit: tuple[Finding, ...]
     rows: dict[str, int]
     """Rows of each split."""
@@ -705,7 +892,9 @@ class Decision(Noun):
     stopped_by: str | None
     """Which budget stopped the run early, in words; None when nothing did."""
     no_tuning: str | None = None
-    """Why no fine-tune was planned; None where one was."""
+    """Why no fine-tune was planned or came of it; None where one was."""
+    jobs: tuple[HostedJob, ...] = ()
+    """Fine-tuning jobs at an endpoint, smallest first; empty where training was local."""
     test_openings: tuple[str, ...]
     test_uses: int | None = None
     """How often this and other runs of the task opened these test rows; None: this one did not."""

@@ -9,7 +9,6 @@ import pytest
 
 from decisions import both_arms, rows, write_rows, write_task
 from engine.endpoint import Reply, answer
-from trimtab.engine import openai
 
 
 def remove(folder) -> None:
@@ -179,7 +178,7 @@ def test_a_model_that_cannot_be_tuned(trimtab, tmp_path) -> None:
 @pytest.fixture
 def at(tmp_path, endpoint, monkeypatch):
     """A task whose prompt model is served at `endpoint`; lost calls are tried again at once."""
-    monkeypatch.setattr(openai, "_FIRST_WAIT_S", 0.0)
+    monkeypatch.setattr("trimtab.engine.endpoint._FIRST_WAIT_S", 0.0)
 
     def task(url: str = endpoint.url):
         spec = {"engine": "openai", "model": "m", "base_url": url}

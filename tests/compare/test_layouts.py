@@ -5,22 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trimtab.compare.layouts import layout_variance, sensitivity
+from trimtab.compare.layouts import components, sensitivity
 
 
 def test_layouts_that_differ_alike_on_every_row_have_the_variance_of_their_means() -> None:
     rows = np.array([0.2, 0.5, 0.9])
     table = rows + np.array([[0.0], [0.1], [0.05]])
-    assert layout_variance(table) == pytest.approx(np.var([0.0, 0.1, 0.05], ddof=1))
+    assert components(table).source == pytest.approx(np.var([0.0, 0.1, 0.05], ddof=1))
 
 
 def test_noise_of_the_rows_is_no_variance_of_layouts() -> None:
     rng = np.random.default_rng(0)
-    found = [layout_variance((rng.random((10, 40)) < 0.5).astype(float)) for _ in range(300)]
+    found = [components((rng.random((10, 40)) < 0.5).astype(float)).source for _ in range(300)]
     # Without the correction it would be 0.25 / 40 on average.
     assert np.mean(found) < 0.25 / 40 / 3
     shifted = [
-        layout_variance((rng.random((10, 40)) < rng.normal(0.5, 0.1, (10, 1))).astype(float))
+        components((rng.random((10, 40)) < rng.normal(0.5, 0.1, (10, 1))).astype(float)).source
         for _ in range(300)
     ]
     assert np.mean(shifted) == pytest.approx(0.01, rel=0.15)
@@ -28,7 +28,21 @@ def test_noise_of_the_rows_is_no_variance_of_layouts() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 5), (5, 1), (0, 0)])
 def test_too_little_says_nothing(shape) -> None:
-    assert layout_variance(np.zeros(shape)) is None
+    assert components(np.zeros(shape)) is None
+
+
+def test_rows_layouts_and_the_rest_are_told_apart() -> None:
+    """Known variances: rows 0.04, layouts 0.01, each row in each layout 0.0025."""
+    rng = np.random.default_rng(1)
+    found = [
+        components(
+            rng.normal(0, 0.2, 30) + rng.normal(0, 0.1, (8, 1)) + rng.normal(0, 0.05, (8, 30))
+        )
+        for _ in range(300)
+    ]
+    assert np.mean([each.row for each in found]) == pytest.approx(0.04, rel=0.1)
+    assert np.mean([each.source for each in found]) == pytest.approx(0.01, rel=0.15)
+    assert np.mean([each.rest for each in found]) == pytest.approx(0.0025, rel=0.05)
 
 
 def test_a_row_counts_only_where_every_layout_answered_it() -> None:

@@ -42,7 +42,7 @@ def test_a_clear_loss_ends_too():
 
 
 def test_a_gain_that_ends_the_test_passes_holm_whatever_the_other_gains():
-    """A p-value of 2 / stake, times the five gains of a decision, must be at most 5%."""
+    """A p-value of 2 / stake, times the six gains of a decision, must be at most 5%."""
     found = []
     for wins in range(3, 30):
         _, looked = run(400, lambda i: 0.0, lambda i, wins=wins: float(i % 100 < wins))

@@ -4,7 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.compare.intervals import difference_interval
-from trimtab.compare.several import holm, widened
+from trimtab.compare.layouts import components
+from trimtab.compare.several import Spread, holm, over_draws, widened
+from trimtab.types import Comparison, Interval
 
 
 def test_holm_by_hand():
@@ -42,68 +44,107 @@ def test_false_claims_together_stay_at_the_level():
     assert 0.04 <= np.mean(false) <= 0.06
 
 
-ROWS = [0.1, -0.2, 0.4, 0.0, 0.3, 0.2, -0.1, 0.5, 0.1, 0.2, 0.0, 0.6] * 5
+ROWS = Interval(estimate=0.15, low=0.08, high=0.23, n=60, method="bootstrap-t")
 
 
 def test_without_further_sources_it_is_the_interval_of_the_rows():
-    plain = difference_interval(ROWS)
     found = widened(ROWS, {})
-    assert (found.interval.low, found.interval.high) == pytest.approx((plain.low, plain.high))
-    assert found.unknown == ()
+    assert found.interval == ROWS
+    assert (found.halves, found.unknown) == ({}, ())
 
 
 def test_sources_are_joined_by_hand():
-    """Student's t with one degree of freedom, 12.706, times the standard error 0.01."""
-    plain = difference_interval(ROWS)
-    found = widened(ROWS, {"training seed": [0.16, 0.18]})
-    assert found.halves["training seed"] == pytest.approx(0.12706, abs=1e-4)
-    assert found.interval.estimate == plain.estimate
-    assert found.interval.low == pytest.approx(
-        plain.estimate - np.hypot(plain.estimate - plain.low, 0.12706), abs=1e-5
+    """Student's quantile with two degrees of freedom, 4.303, times 0.01; with six, 2.447."""
+    found = widened(ROWS, {"training seed": Spread(3, 0.01), "prompt layout": Spread(7, 0.02)})
+    assert found.halves == pytest.approx(
+        {"training seed": 0.04303, "prompt layout": 0.04894}, abs=1e-4
     )
-    assert "training seed" in found.interval.method
+    both = np.hypot(0.04303, 0.04894)
+    assert found.interval.estimate == 0.15
+    assert found.interval.low == pytest.approx(0.15 - np.hypot(0.07, both), abs=1e-4)
+    assert found.interval.high == pytest.approx(0.15 + np.hypot(0.08, both), abs=1e-4)
+    assert found.interval.method == "bootstrap-t; widened by training seed and prompt layout"
 
 
-def test_a_source_measured_once_is_unknown_not_zero():
-    found = widened(ROWS, {"training seed": [0.17], "prompt format": [0.1, 0.2, 0.3]})
+@pytest.mark.parametrize("spread", [Spread(2, 0.1), Spread(1, None), Spread(5, None)])
+def test_a_source_that_tells_nothing_is_unknown_and_not_zero(spread):
+    found = widened(ROWS, {"training seed": spread, "prompt layout": Spread(5, 0.0)})
     assert found.unknown == ("training seed",)
-    assert found.interval.low is None and found.interval.high is None
-    assert found.interval.estimate is not None
-    assert set(found.halves) == {"prompt format"}
+    assert found.halves == {"prompt layout": 0.0}
+    assert found.interval.low == pytest.approx(ROWS.low)
 
 
-def test_bounds_stay_in_range():
-    found = widened([0.9] * 30 + [0.8] * 30, {"training seed": [0.5, 1.0]})
-    assert found.interval.high == 1.0
+def test_bounds_stay_in_range_and_what_has_none_gets_none():
+    assert widened(ROWS, {"seed": Spread(3, 0.5)}).interval.high == 1.0
+    without = ROWS.model_copy(update={"low": None, "high": None})
+    assert widened(without, {"seed": Spread(3, 0.1)}).interval == without
 
 
-@pytest.mark.parametrize(("seeds", "formats"), [(3, 4), (5, 3)])
-def test_seeds_and_formats_in_the_interval_cover(seeds, formats):
-    """Nominal 95% for the mean over all rows, seeds and formats. Rows alone hold it far less often.
+def test_a_comparison_keeps_what_the_rows_alone_say():
+    plain = comparison(0.15, p_value=0.0001)
+    found = over_draws(plain, {"prompt layout": Spread(7, 0.05), "training seed": Spread(1, None)})
+    assert found.rows_alone == plain.difference
+    assert found.difference.low < plain.difference.low
+    assert found.not_in_interval == ("training seed",)
+    assert 0.0001 < found.p_value < 1
+    alone = over_draws(plain, {"training seed": Spread(1, None)})
+    assert (alone.rows_alone, alone.difference, alone.p_value) == (None, plain.difference, 0.0001)
 
-    200 samples: a standard error of about one point.
+
+@given(st.floats(-0.5, 0.5), st.floats(0, 0.3))
+def test_the_p_value_agrees_with_the_interval(estimate, deviation):
+    """At most 5% exactly where the widened interval leaves 0 out."""
+    found = over_draws(comparison(estimate, p_value=0.0), {"seed": Spread(5, deviation)})
+    excluded = found.difference.low > 0 or found.difference.high < 0
+    if abs(found.p_value - 0.05) > 1e-6:
+        assert (found.p_value < 0.05) == excluded
+
+
+def comparison(estimate, p_value):
+    return Comparison(
+        a="a",
+        b="b",
+        metric="m",
+        n=100,
+        difference=Interval(
+            estimate=estimate, low=estimate - 0.07, high=estimate + 0.07, n=100, method="test"
+        ),
+        test="test",
+        p_value=p_value,
+        smallest_detectable=0.1,
+        wins=40,
+        losses=20,
+        ties=40,
+        failures_a=0,
+        failures_b=0,
+    )
+
+
+@pytest.mark.parametrize(("seeds", "layouts"), [(3, 7), (5, 10)])
+def test_seeds_and_layouts_in_the_interval_cover(seeds, layouts):
+    """Nominal 95% for the mean over all rows, seeds and layouts, measured under one of each; their
+    spreads come from other, fewer rows. Rows alone hold it far less often.
+
+    300 samples: a standard error of about one point.
     """
     rng = np.random.default_rng(1)
-    truth, rows = 0.1, 150
+    truth, samples = 0.1, 300
     with_sources = alone = 0
-    for sample in range(200):
-        by_seed = rng.normal(0, 0.04, seeds)
-        by_format = rng.normal(0, 0.03, formats)
-        by_row = rng.normal(truth, 0.2, rows)
-        noise = rng.normal(0, 0.1, (rows, seeds, formats))
-        cells = by_row[:, None, None] + by_seed[:, None] + by_format + noise
-        cells = np.clip(cells, -1, 1)
-        means = cells.mean(axis=(1, 2)).tolist()
-        found = widened(
-            means,
-            {
-                "training seed": cells.mean(axis=(0, 2)).tolist(),
-                "prompt format": cells.mean(axis=(0, 1)).tolist(),
-            },
-            seed=sample,
-        ).interval
-        plain = difference_interval(means, seed=sample)
+    for sample in range(samples):
+        by_seed, by_layout = rng.normal(0, 0.04, seeds), rng.normal(0, 0.03, layouts)
+        test = rng.normal(truth, 0.22, 150) + by_seed[0] + by_layout[0]
+        rows = difference_interval(np.clip(test, -1, 1).tolist(), seed=sample)
+        dev = {
+            "seed": rng.normal(0.5, 0.2, 40) + by_seed[:, None] + rng.normal(0, 0.15, (seeds, 40)),
+            "layout": rng.normal(0.5, 0.2, 20)
+            + by_layout[:, None]
+            + rng.normal(0, 0.15, (layouts, 20)),
+        }
+        spreads = {
+            name: Spread(len(table), components(table).source ** 0.5) for name, table in dev.items()
+        }
+        found = widened(rows, spreads).interval
         with_sources += found.low <= truth <= found.high
-        alone += plain.low <= truth <= plain.high
-    assert 0.92 <= with_sources / 200 <= 0.995
-    assert alone / 200 < 0.85
+        alone += rows.low <= truth <= rows.high
+    assert 0.9 <= with_sources / samples <= 0.995
+    assert alone / samples < 0.8

@@ -6,9 +6,12 @@ from datetime import date
 from trimtab.decide.evidence import Evidence
 from trimtab.task.spec import Task
 from trimtab.types import (
+    ArmConsistency,
     Comparison,
+    Consistency,
     Forecast,
     Interval,
+    Language,
     Latency,
     Money,
     Plateau,
@@ -123,6 +126,60 @@ def forecast(needed, low=None, high=None):
         rows_high=high,
         label_cost=None,
         statement=f"about {needed} rows would reach 0.85",
+    )
+
+
+def consistency(difference, half=0.05, *, p_value=0.001):
+    """Prompt 0.80, fine-tune by `difference` more; None where only one arm was asked again."""
+    gap = None
+    if difference is not None:
+        gap = Interval(
+            estimate=difference,
+            low=difference - half,
+            high=difference + half,
+            n=30,
+            method="test",
+        )
+    return Consistency(
+        rows=30,
+        of=40,
+        arms=tuple(
+            ArmConsistency(
+                variant=f"id-{arm}",
+                name=arm,
+                arm=arm,
+                kept=interval(kept, n=30),
+                worst_answer=None,
+                sources=(),
+                variance={},
+            )
+            for arm, kept in (("prompt", 0.8), ("fine-tune", 0.8 + (difference or 0.0)))
+        ),
+        compared=("sample", "input"),
+        difference=gap,
+        p_value=p_value,
+    )
+
+
+def language(inputs, saved, *, p_value=0.001):
+    """General text takes 1 bit a byte, targets 1 with the prompt and `saved` less tuned."""
+
+    def bits(estimate, half=0.03):
+        return Interval(
+            estimate=estimate, low=estimate - half, high=estimate + half, n=20, method="test"
+        )
+
+    return Language(
+        rows=20,
+        general=bits(1.0),
+        inputs=bits(inputs),
+        tokens_per_word={},
+        untuned=bits(1.2),
+        prompted=None if saved is None else bits(1.0),
+        tuned=bits(1.0 - (saved or 0.0)),
+        saved=None if saved is None else bits(saved, 0.04),
+        p_value=None if saved is None else p_value,
+        closed=None,
     )
 
 

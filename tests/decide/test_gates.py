@@ -6,7 +6,18 @@ from trimtab.decide.gates import gates
 from trimtab.store.history import Change, TaskHistory
 from trimtab.types import Finding, Interval, Latency
 
-from .factories import comparison, evidence, interval, latency, money, plateau, score, task
+from .factories import (
+    comparison,
+    consistency,
+    evidence,
+    interval,
+    language,
+    latency,
+    money,
+    plateau,
+    score,
+    task,
+)
 
 
 def gate(name, **changes):
@@ -173,20 +184,22 @@ CASES = [
     ("gain-consistency", {}, "unknown"),
     (
         "gain-consistency",
-        {
-            "prompt": score("prompt", 0.6, agreement=interval(0.7)),
-            "fine_tune": score("fine-tune", 0.9, agreement=interval(0.9)),
-        },
+        {"consistency": consistency(0.12, 0.05)},
         "pass",
     ),
-    (
-        "gain-consistency",
-        {
-            "prompt": score("prompt", 0.6, agreement=interval(0.9)),
-            "fine_tune": score("fine-tune", 0.9, agreement=interval(0.7)),
-        },
-        "fail",
-    ),
+    ("gain-consistency", {"consistency": consistency(0.12, 0.13)}, "unknown"),
+    ("gain-consistency", {"consistency": consistency(0.02, 0.015)}, "unknown"),
+    ("gain-consistency", {"consistency": consistency(0.0, 0.02)}, "fail"),
+    ("gain-consistency", {"consistency": consistency(0.12, 0.05, p_value=0.2)}, "unknown"),
+    ("gain-consistency", {"consistency": consistency(None)}, "unknown"),
+    ("gain-language", {}, "unknown"),
+    ("gain-language", {"language": language(1.6, 0.5)}, "pass"),
+    ("gain-language", {"language": language(1.1, 0.5)}, "fail"),
+    ("gain-language", {"language": language(1.22, 0.5)}, "unknown"),
+    ("gain-language", {"language": language(1.6, 0.1)}, "fail"),
+    ("gain-language", {"language": language(1.6, 0.18)}, "unknown"),
+    ("gain-language", {"language": language(1.6, None)}, "unknown"),
+    ("gain-language", {"language": language(1.6, 0.5, p_value=0.2)}, "unknown"),
     ("goal-reached", {"fine_tune": score("fine-tune", 0.88)}, "pass"),
     ("goal-reached", {"fine_tune": score("fine-tune", 0.86)}, "unknown"),
     ("goal-reached", {"fine_tune": score("fine-tune", 0.81)}, "fail"),

@@ -7,6 +7,7 @@ import itertools
 import logging
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,16 @@ from trimtab.engine import openai
 from trimtab.engine.openai import OpenAIEngine
 from trimtab.errors import EngineUnavailable, ModelError
 from trimtab.task.spec import ModelSpec
-from trimtab.types import Completion, Decoding, Failed, Message, OutputContract, Request
+from trimtab.types import (
+    HOSTED_FILE,
+    Completion,
+    Decoding,
+    Failed,
+    HostedModel,
+    Message,
+    OutputContract,
+    Request,
+)
 
 from .endpoint import Endpoint, Reply, answer, echo
 
@@ -23,7 +33,7 @@ LABELS = OutputContract(kind="label", labels=("yes", "no"))
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai, "_FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr("trimtab.engine.endpoint._FIRST_WAIT_S", 0.01)
 
 
 def engine_for(endpoint: Endpoint, **settings: object) -> OpenAIEngine:
@@ -429,6 +439,29 @@ def test_an_adapter_folder_is_refused(endpoint: Endpoint) -> None:
     with pytest.raises(ModelError, match="adapters/a"):
         only(engine_for(endpoint), request)
     assert endpoint.bodies == []
+
+
+def test_a_fine_tune_that_the_endpoint_trained_is_asked_for_by_its_name(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    hosted = HostedModel(
+        model="ft:m:1",
+        base="m",
+        job="j",
+        trained_tokens=None,
+        money=None,
+        training_sha256="0" * 64,
+    )
+    (tmp_path / HOSTED_FILE).write_text(hosted.model_dump_json())
+    engine = engine_for(endpoint)
+    only(engine, ask().model_copy(update={"adapter": str(tmp_path)}))
+    only(engine, ask())
+    engine.time_call(ask().model_copy(update={"adapter": str(tmp_path)}))
+    assert [body["model"] for body in endpoint.bodies] == ["ft:m:1", "m", "ft:m:1"]
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / HOSTED_FILE).write_text(hosted.model_dump_json()[:-5])
+    with pytest.raises(ModelError, match=r"hosted\.json back"):
+        only(engine, ask().model_copy(update={"adapter": str(tmp_path / "torn")}))
 
 
 def test_time_call_measures_one_try(endpoint: Endpoint) -> None:

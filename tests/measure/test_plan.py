@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from trimtab.engine.fake import FakeEngine
 from trimtab.measure.calibrate import Rates
+from trimtab.measure.consistency import CONSISTENCY, CONSISTENCY_SHARE, calls_for
 from trimtab.measure.plan import (
     CONFIRMATION,
     FEWEST_TIMED,
@@ -18,8 +19,6 @@ from trimtab.measure.plan import (
     LAYOUTS,
     MOST_TIMED,
     PROMPTS,
-    SAMPLED_REPEATS,
-    SAMPLED_ROWS,
     SMALLEST_TRAINING,
     TIMED_SHARE,
     TRAINING,
@@ -219,8 +218,9 @@ def test_calls_and_tokens_by_hand() -> None:
     assert by_stage[CONFIRMATION, "fine-tune"].calls == 50
     timed = next(s for s in plan.stages if s.arm is None)
     assert timed.calls == 2 * plan.timed_calls
-    sampled = [s for s in plan.stages if s.calls == SAMPLED_ROWS * SAMPLED_REPEATS]
-    assert {s.arm for s in sampled} == {"prompt", "fine-tune"}
+    again = [s for s in plan.stages if s.stage == CONSISTENCY]
+    assert [s.arm for s in again] == ["prompt", "fine-tune"]
+    assert calls_for(plan.asked_again) <= again[0].calls == again[1].calls
 
 
 def test_money_follows_the_prices() -> None:
@@ -268,3 +268,14 @@ def test_other_layouts_keep_to_their_share_and_to_the_dev_rows() -> None:
     roomy, _, parts = plan_of(1e4)
     (layouts,) = [stage for stage in roomy.stages if stage.stage == LAYOUTS]
     assert layouts.calls == (len(STYLES) - 1) * len(parts.dev)
+
+
+def test_consistency_keeps_to_its_share_beyond_its_least_size() -> None:
+    for minutes in (2, 10, 60):
+        plan, _, _ = plan_of(minutes)
+        assert plan.asked_again[0] >= 10
+        if plan.asked_again != (10, 2):
+            assert seconds(plan, CONSISTENCY) <= CONSISTENCY_SHARE * minutes * 60 + 1e-6
+    assert plan_of(0.1)[0].asked_again == (10, 2)
+    roomy, _, parts = plan_of(1e4)
+    assert roomy.asked_again == (len(parts.dev), len(STYLES) - 1)

@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from trimtab.types import (
     Adapter,
     Arm,
+    ArmConsistency,
     Case,
     Comparison,
+    Consistency,
     CurvePoint,
     Decision,
     Example,
@@ -17,6 +19,8 @@ from trimtab.types import (
     Forecast,
     Gate,
     Interval,
+    Knowledge,
+    Language,
     Latency,
     LayoutScore,
     Money,
@@ -28,10 +32,13 @@ from trimtab.types import (
     Sensitivity,
     Spent,
     SplitName,
+    Steady,
+    Swing,
     TradeOff,
     Trial,
     Variant,
     VariantScore,
+    Variation,
     Verdict,
 )
 
@@ -248,6 +255,25 @@ def money() -> Money:
             "The 480 labels exist already and cost nothing more.",
         ),
         curve=tuple((v, v * 0.000118, 6.9 + v * 0.0000316) for v in volumes),
+        tornado=tuple(
+            Swing.model_validate(dict(zip(Swing.model_fields, each, strict=True)))
+            for each in (
+                ("calls a month", "calls", "stated", 165_000, 430_000, 0.62, 1.0, 79_861, 79_861),
+                (
+                    "1,000 calls with the prompt",
+                    "money",
+                    "stated",
+                    0.0986,
+                    0.1374,
+                    0.81,
+                    0.99,
+                    104_000,
+                    65_200,
+                ),
+                ("upkeep a month", "money", "stated", 1.7, 5.1, 0.99, 0.93, 60_100, 99_500),
+                ("horizon", "months", "stated", 6.1, 17.9, 0.95, 0.98, None, 67_000),
+            )
+        ),
     )
 
 
@@ -326,6 +352,76 @@ def retention() -> Retention:
         divergence_task=2.1,
         divergence_general=0.04,
         trade_offs=trade_offs,
+    )
+
+
+def steady(source: str, share: float, names: tuple[str, ...], worst: float | None) -> Steady:
+    variations = tuple(
+        Variation(name=name, rows=30, kept=share - i / 50, quality=worst)
+        for i, name in enumerate(names)
+    )
+    return Steady.model_validate(
+        {
+            "source": source,
+            "kept": interval(share, 0.08, 30),
+            "variations": variations,
+            "worst": worst,
+            "spread": None if worst is None else 0.031,
+        }
+    )
+
+
+def consistency() -> Consistency:
+    """The fine-tune answers more alike; copied targets leave other inputs without a score."""
+    arms: tuple[tuple[Variant, Arm, float], ...] = (
+        (PROMPTS[0], "prompt", 0.71),
+        (TUNED, "fine-tune", 0.86),
+    )
+    return Consistency(
+        rows=30,
+        of=64,
+        arms=tuple(
+            ArmConsistency(
+                variant=variant.id,
+                name=variant.name,
+                arm=arm,
+                kept=interval(share, 0.06, 30),
+                worst_answer=share - 0.3,
+                sources=(
+                    steady("sample", share - 0.05, ("sample 1", "sample 2"), share - 0.1),
+                    steady("input", share, ("case", "spaces"), None),
+                    steady("format", share + 0.05, ("labelled", "question"), share - 0.15),
+                ),
+                variance={"row": 0.09, "sample": 0.01, "format": 0.004},
+            )
+            for variant, arm, share in arms
+        ),
+        compared=("sample", "input", "format"),
+        difference=interval(0.15, 0.07, 30),
+        p_value=0.0009,
+    )
+
+
+def language() -> Language:
+    return Language(
+        rows=24,
+        general=interval(0.9, 0.05, 13),
+        inputs=interval(0.97, 0.02, 24),
+        tokens_per_word={"general": 1.3, "inputs": 2.4},
+        untuned=interval(0.95, 0.04, 24),
+        prompted=interval(0.6, 0.05, 24),
+        tuned=interval(0.2, 0.03, 24),
+        saved=interval(0.4, 0.05, 24),
+        p_value=0.0001,
+        closed=15.0,
+    )
+
+
+def knowledge() -> Knowledge:
+    return Knowledge(
+        beyond_input=interval(0.04, 0.02, 544),
+        closed_book=interval(0.06, 0.05, 64),
+        closed_book_beyond=interval(0.0, None, 1),
     )
 
 
@@ -441,6 +537,9 @@ def complete() -> Decision:
             test="sign-flip permutation",
             p_value=0.00012,
             smallest_detectable=0.052,
+            rows_alone=interval(0.17, 0.03, 197),
+            widened_by={"prompt layout": 0.04},
+            not_in_interval=("training seed",),
             wins=118,
             losses=31,
             ties=48,
@@ -464,6 +563,9 @@ def complete() -> Decision:
             curve=forecast_curve(),
         ),
         retention=retention(),
+        consistency=consistency(),
+        language=language(),
+        knowledge=knowledge(),
         audit=(
             Finding(
                 check="conflicting-targets",

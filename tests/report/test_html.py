@@ -58,6 +58,9 @@ KEPT_FIELDS = {
     "ended",
     "state",
     "variant",
+    "source",
+    "compared",
+    "unit",
 }
 KEPT_KEYS = (
     set(Decision.model_json_schema()["properties"])
@@ -68,6 +71,8 @@ KEPT_KEYS = (
     }
     | {"budget", "minutes", "calls", "money", "quality", "validity", "p95_latency_seconds"}
     | {"smallest_difference", "money_per_1000_calls"}
+    | set(decisions.consistency().arms[0].variance)
+    | set(decisions.language().tokens_per_word)
 )
 
 

@@ -18,6 +18,7 @@ PLOTS = (
     plots.quality_by_cost,
     plots.quality_by_tokens,
     plots.break_even,
+    plots.tornado,
 )
 
 
@@ -205,3 +206,18 @@ def test_an_element_escapes_text_and_attributes():
     assert root.text == "</text><script>"
     assert root.get("class") == '"><b>'
     assert list(root) == []
+
+
+def test_the_tornado_ends_each_bar_at_its_probabilities():
+    decision = decisions.complete()
+    root = tree(plots.tornado, decision)
+    ticks = {e.text: float(e.get("x")) for e in root.iter("text") if e.get("class") == "tick"}
+    zero, one = ticks["0%"], ticks["100%"]
+    bars = [e for e in root.iter("line") if e.get("class") == "fine-tune range"]
+    found = [
+        tuple(round((float(e.get(x)) - zero) / (one - zero), 2) for x in ("x1", "x2")) for e in bars
+    ]
+    assert found == [(s.p_low, s.p_high) for s in decision.money.tornado]
+    assert "upkeep a month: 1.70 to 5.10 USD" in texts(root)
+    without = decision.money.model_copy(update={"tornado": ()})
+    assert plots.tornado(decision.model_copy(update={"money": without}), "plot", 340.0) is None

@@ -36,7 +36,7 @@ def test_unmeasured_parts_of_a_score_are_not_zero():
     )
     decision = decisions.complete().model_copy(update={"prompt": prompt})
     rows = {row.label: row.prompt for row in view.arm_rows(decision)}
-    for label in ("Latency, median", "Same answer when repeated", "of these, cached"):
+    for label in ("Latency, median", "Same answer when sampled again", "of these, cached"):
         assert rows[label] == "not measured"
     assert rows["Cost of 1,000 calls"] == "not measured"
 
@@ -171,3 +171,13 @@ def test_why_missing_prefers_the_budget():
     assert view.why_missing(unstopped, "fine-tune") == "no such variant was built"
     built = unstopped.model_copy(update={"variants": (decisions.TUNED,)})
     assert view.why_missing(built, "fine-tune") == "it did not reach the test"
+
+
+def test_what_the_interval_allows_for_is_told():
+    told = view.drawn(decisions.complete()).replace(values.SPACE, " ")
+    assert told == (
+        "The interval allows for prompt layout (± 0.04); over rows alone it is "
+        "+0.17 [+0.14, +0.20]. Not in it, because it was not drawn often enough to tell: "
+        "training seed."
+    )
+    assert view.drawn(decisions.sparse()) == ""

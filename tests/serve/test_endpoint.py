@@ -25,7 +25,7 @@ from .servers import decided_task, running
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch) -> None:
-    monkeypatch.setattr(openai, "_FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr("trimtab.engine.endpoint._FIRST_WAIT_S", 0.01)
 
 
 @pytest.fixture(scope="module")

@@ -164,6 +164,20 @@ def prompt_at(quality, half=0.01):
     return Interval(estimate=quality, low=quality - half, high=quality + half, n=64, method="test")
 
 
+def test_bands_hold_where_all_sizes_share_the_luck_of_the_dev_rows():
+    """As if of 60 dev rows. Nominal 95%, in 60 samples; more sizes do not average it out."""
+    rng, sd, held = np.random.default_rng(4), 0.05, []
+    for _ in range(60):
+        shift = rng.normal(0, sd)
+        measured = [
+            point(n, law(n) + shift + rng.normal(0, 0.01), half=1.96 * sd) for n in SIZES[:3]
+        ]
+        band = np.array(forecast(measured, 0.9).curve)
+        low, high = (np.interp(np.log(400), np.log(band[:, 0]), band[:, i]) for i in (2, 3))
+        held.append(low <= law(400) <= high)
+    assert 0.88 <= np.mean(held) <= 1.0
+
+
 def test_when_the_curve_beats_the_best_prompt():
     rival = forecast(points(), 0.99, 0.5, prompt=prompt_at(0.85)).to_beat_prompt
     assert rival.target == 0.85

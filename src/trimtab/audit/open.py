@@ -16,6 +16,7 @@ from trimtab.task.data import iter_examples, read_columns, read_traffic
 from trimtab.task.load import load_task
 from trimtab.task.near import near_duplicate_clusters
 from trimtab.task.open import OpenTask
+from trimtab.task.reviewed import with_reviews
 from trimtab.task.spec import ModelSpec, Task
 from trimtab.task.split import Split, place_rows
 from trimtab.task.spool import Spool, Texts
@@ -44,7 +45,8 @@ def open_subject(path: Path, listed: int = MAX_LISTED) -> Iterator[tuple[Task, S
     task = load_task(path)
     folder = path if path.is_dir() else path.parent
     data = folder / task.data.path
-    with Spool(iter_examples(data, task.output, task.data.approved_by)) as rows:
+    examples = iter_examples(data, task.output, task.data.approved_by)
+    with Spool(with_reviews(examples, folder)) as rows:
         near = near_duplicate_clusters(Texts(rows, lambda row: row.input))
         places = _split(task, rows, near)
         yield task, _subject(task, folder, rows, near, places, listed)
@@ -92,7 +94,8 @@ def _subject(
     listed: int,
 ) -> Subject:
     data = task.data
-    columns = read_columns(folder / data.path, data.slices) if data.slices else []
+    columns = read_columns(folder / data.path, data.slices) if data.slices else {}
+    absent = (None,) * len(data.slices)  # of rows that reviews added
     return Subject(
         rows=rows,
         clusters=near,
@@ -100,7 +103,8 @@ def _subject(
         contract=task.output,
         traffic=read_traffic(folder / data.traffic_sample) if data.traffic_sample else (),
         slices={
-            name: [values[place] for values in columns] for place, name in enumerate(data.slices)
+            name: [columns.get(row.source, absent)[place] for row in rows]
+            for place, name in enumerate(data.slices)
         },
         limit=_limit(task.models.tune or task.models.prompt, task.instructions),
         seed=task.seed,

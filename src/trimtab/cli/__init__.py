@@ -16,7 +16,11 @@ from trimtab.cli.plan import plan
 from trimtab.cli.predict import predict
 from trimtab.cli.promote import deployments, promote, retire, rollback
 from trimtab.cli.prompt import prompt
+from trimtab.cli.retrain import prune, retrain, versions
+from trimtab.cli.review import review
+from trimtab.cli.reviewer import reviewer
 from trimtab.cli.serve import serve
+from trimtab.cli.watch import watch
 from trimtab.errors import TrimtabError
 
 app = typer.Typer(
@@ -40,9 +44,15 @@ for verb in (
     rollback,
     deployments,
     serve,
+    review,
+    watch,
+    retrain,
+    versions,
+    prune,
 ):
     app.command()(verb)
 app.add_typer(key, name="key")
+app.add_typer(reviewer, name="reviewer")
 
 
 def main() -> None:

@@ -25,6 +25,11 @@ def plan(
     if planned.train_sizes:
         sizes = ", ".join(f"{size:,}" for size in planned.train_sizes)
         console.print(f"Training sizes: {sizes} rows, of {len(opened.split.train):,}.")
+        if planned.rates["fine-tune"].train is None:
+            console.print(
+                "The endpoint trains, in its own time; the fine-tune arm waits for up to "
+                f"{planned.arm_seconds / 60:.0f} minutes."
+            )
     else:
         console.print(f"No fine-tune: {planned.no_tuning}.", markup=False)
     console.print("The prompt search tries, one after the other:")

@@ -84,15 +84,7 @@ def amount_interval(
     column = amounts[:, None]
     if not len(amounts) or departing_clusters(column, codes)[0] < FEWEST_DEPARTURES:
         return _without_bounds(float(amounts.sum()), len(amounts), method, level)
-    low, high = bootstrap_t_bounds(column, codes, level, seed)
-    return Interval(
-        estimate=float(amounts.mean()),
-        low=float(low[0]),
-        high=float(high[0]),
-        n=len(amounts),
-        method=method,
-        level=level,
-    )
+    return _of_mean(amounts, bootstrap_t_bounds(column, codes, level, seed), method, level)
 
 
 def cluster_codes(n: int, clusters: Sequence[str] | None) -> Codes:
@@ -116,14 +108,14 @@ def _bounded_interval(
     column = values[:, None]
     if departing_clusters(column, codes)[0] < FEWEST_DEPARTURES:
         method = "score bounds at the largest variance"
-    low, high = mean_bounds(column, codes, floor, level, seed)
+    return _of_mean(values, mean_bounds(column, codes, floor, level, seed), method, level)
+
+
+def _of_mean(values: Array, bounds: tuple[Array, Array], method: str, level: float) -> Interval:
+    """The mean of `values` within bounds of one column."""
+    low, high = (float(bound[0]) for bound in bounds)
     return Interval(
-        estimate=float(values.mean()),
-        low=float(low[0]),
-        high=float(high[0]),
-        n=len(values),
-        method=method,
-        level=level,
+        estimate=float(values.mean()), low=low, high=high, n=len(values), method=method, level=level
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,7 +25,7 @@ def sensitivity(scores: Mapping[str, Mapping[str, float | None]], planned: int) 
     table = np.array([[each[row] for row in shared] for each in scores.values()], dtype=np.float64)
     means = [float(row.mean()) if len(row) else None for row in table]
     known = [mean for mean in means if mean is not None]
-    variance = layout_variance(table)
+    parts = components(table)
     return Sensitivity(
         rows=len(shared),
         planned=planned,
@@ -34,23 +35,38 @@ def sensitivity(scores: Mapping[str, Mapping[str, float | None]], planned: int) 
         ),
         mean=sum(known) / len(known) if known else None,
         worst=min(known, default=None),
-        spread=None if variance is None else variance**0.5,
+        spread=None if parts is None else parts.source**0.5,
     )
 
 
-def layout_variance(table: Array) -> float | None:
-    """Variance of a layout's true mean score; None for fewer than two layouts or rows.
+@dataclass(frozen=True)
+class Components:
+    """Parts of the variance of one score: what rows differ in, what a source moves on all rows
+    alike, and what it moves on each row on its own."""
 
-    `table` is layouts x rows. Two-way analysis of variance without replication, rows as blocks:
-    (mean square of layouts - mean square of the rest) / rows, at least 0. It is what one draw of a
-    layout adds to the variance of a measured score. Source: Searle, Casella & McCulloch 1992,
-    Variance Components, ch. 4.
+    row: float
+    source: float
+    rest: float
+
+
+def components(table: Array) -> Components | None:
+    """Variance components of scores by variation x row; None for fewer than two of either.
+
+    Two-way analysis of variance without replication. With the mean squares of variations, of rows
+    and of the rest: source = (variations - rest) / rows, row = (rows - rest) / variations, each at
+    least 0. `source` is what one draw of a variation adds to the variance of a mean score over many
+    rows. Source: Searle, Casella & McCulloch 1992, Variance Components, ch. 4.
     """
     if table.ndim != 2 or min(table.shape) < 2:
         return None
-    layouts, rows = table.shape
-    means = table.mean(axis=1)
-    rest = table - means[:, None] - table.mean(axis=0) + table.mean()
-    of_rest = float((rest**2).sum()) / ((layouts - 1) * (rows - 1))
-    of_layouts = rows * float(means.var(ddof=1))
-    return float(max(0.0, (of_layouts - of_rest) / rows))
+    variations, rows = table.shape
+    by_variation, by_row = table.mean(axis=1), table.mean(axis=0)
+    left = table - by_variation[:, None] - by_row + table.mean()
+    rest = float((left**2).sum()) / ((variations - 1) * (rows - 1))
+    of_variations = rows * float(by_variation.var(ddof=1))
+    of_rows = variations * float(by_row.var(ddof=1))
+    return Components(
+        row=max(0.0, (of_rows - rest) / variations),
+        source=max(0.0, (of_variations - rest) / rows),
+        rest=rest,
+    )

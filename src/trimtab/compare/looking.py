@@ -18,7 +18,7 @@ _GROWTH = 0.25
 """Later blocks hold this share of the rows before them, so that few looks do for many rows."""
 ALPHA = 0.025
 """Chance of each wrong claim, so that the interval has the level 95%."""
-CLAIMS = 5
+CLAIMS = 6
 """Gains that a decision tests together: what is seen must do after Holm's correction for them."""
 
 

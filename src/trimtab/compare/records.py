@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
 from trimtab.errors import RunError
@@ -54,3 +55,14 @@ def metric_of(outcome: Scored, metric: str, example: str) -> float:
             f"{', '.join(sorted(outcome.metrics)) or 'nothing'}); measure it with the task's metric"
         )
     return outcome.metrics[metric]
+
+
+def answer_key(record: Record) -> str | None:
+    """A comparable form of the parsed answer, or of the text where the scorer parses nothing; None
+    for an answer that breaks the contract."""
+    outcome, completion = record.outcome, record.completion
+    if not isinstance(outcome, Scored) or not outcome.valid:
+        return None
+    if outcome.parsed is None and isinstance(completion, Completion):
+        return completion.text.strip()
+    return json.dumps(outcome.parsed, sort_keys=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 
-import numpy as np
+from trimtab.compare.bounds import z_value
+from trimtab.types import Comparison, Interval
 
-from trimtab.compare.intervals import difference_interval
-from trimtab.types import Interval
+FEWEST_DRAWS = 3
+"""Of two draws hardly anything is known: Student's interval with one degree of freedom is some six
+times as wide as one with many."""
 
 
 def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
@@ -30,11 +33,20 @@ def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """How far a difference moves from one draw of a source to the next: a standard deviation,
+    without the noise of few rows, from so many draws; None where it cannot be told."""
+
+    draws: int
+    deviation: float | None
+
+
+@dataclass(frozen=True)
 class Widened:
     """A difference whose interval allows for more than the choice of rows.
 
-    `halves` are the half-widths of each further source alone. A source in `unknown` was measured
-    once only, so its variation cannot be told, and the interval then has no bounds.
+    `halves` are the half-widths of each further source alone. A source in `unknown` was drawn fewer
+    than FEWEST_DRAWS times, so its variation cannot be told, and it is not in the interval.
     """
 
     interval: Interval
@@ -42,41 +54,65 @@ class Widened:
     unknown: tuple[str, ...]
 
 
-def widened(
-    differences: Sequence[float],
-    sources: Mapping[str, Sequence[float]],
-    clusters: Sequence[str] | None = None,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Widened:
-    """Interval of the mean difference over rows and over further random sources, such as training
-    seeds and prompt formats.
+def widened(rows: Interval, spreads: Mapping[str, Spread]) -> Widened:
+    """Interval of a difference over rows and over further random sources, such as training seeds
+    and prompt formats.
 
-    `differences` holds each row's difference in [-1, 1], averaged over all that was repeated.
-    `sources` gives, for each source, the mean difference over the same rows under each of its
-    values: one number a seed, one a format. The interval of the rows and Student's intervals of the
-    sources are joined by square-and-add; noise of the rows is in both, so it is a little too wide.
+    `rows` is the difference's interval over rows alone, measured under one draw of each source: one
+    seed, one format. The difference under another draw departs from it by the source's deviation,
+    so each adds Student's quantile times that, by square-and-add.
     Joining: Zou & Donner 2008, Stat. Med. 27:1693-1702.
     """
-    unknown = tuple(name for name, means in sources.items() if len(means) < 2)
-    halves = {name: _half(means, level) for name, means in sources.items() if name not in unknown}
-    rows = difference_interval(differences, clusters, level, seed)
-    names = " and ".join(["rows", *sources])
-    interval = rows.model_copy(
-        update={"low": None, "high": None, "method": f"square-and-add over {names}"}
-    )
-    if not unknown and rows.low is not None and rows.high is not None:
+    halves, unknown = {}, []
+    for name, spread in spreads.items():
+        if spread.deviation is None or spread.draws < FEWEST_DRAWS:
+            unknown.append(name)
+        else:
+            halves[name] = _quantile(spread.draws, rows.level) * spread.deviation
+    interval = rows
+    if halves and rows.low is not None and rows.high is not None:
         assert rows.estimate is not None
         low = rows.estimate - math.hypot(rows.estimate - rows.low, *halves.values())
         high = rows.estimate + math.hypot(rows.high - rows.estimate, *halves.values())
-        bounds = {"low": max(-1.0, low), "high": min(1.0, high)}
-        interval = interval.model_copy(update=bounds)
-    return Widened(interval, halves, unknown)
+        interval = rows.model_copy(
+            update={
+                "low": max(-1.0, low),
+                "high": min(1.0, high),
+                "method": f"{rows.method}; widened by {' and '.join(halves)}",
+            }
+        )
+    return Widened(interval, halves, tuple(unknown))
 
 
-def _half(means: Sequence[float], level: float) -> float:
-    """Half-width of Student's interval of the mean of two or more values."""
+def over_draws(comparison: Comparison, spreads: Mapping[str, Spread]) -> Comparison:
+    """The comparison with its interval widened by `spreads`, and a p-value that is not below what
+    that interval says."""
+    found = widened(comparison.difference, spreads)
+    p_value = comparison.p_value
+    if found.halves and p_value is not None:
+        p_value = max(p_value, _p_of(found.interval))
+    return comparison.model_copy(
+        update={
+            "difference": found.interval,
+            "p_value": p_value,
+            "rows_alone": comparison.difference if found.halves else None,
+            "widened_by": found.halves,
+            "not_in_interval": found.unknown,
+        }
+    )
+
+
+def _p_of(interval: Interval) -> float:
+    """Two-sided p of no difference, from the side of a normal interval that faces 0."""
+    estimate, low, high = interval.estimate, interval.low, interval.high
+    if estimate is None or low is None or high is None:
+        return 0.0
+    reach = (estimate - low if estimate > 0 else high - estimate) / z_value(interval.level)
+    return 2 * NormalDist().cdf(-abs(estimate) / reach) if reach > 0 else 0.0
+
+
+def _quantile(draws: int, level: float) -> float:
+    """Student's, for a deviation from so many draws."""
     from scipy.special import stdtrit
 
-    spread = float(np.std(means, ddof=1))
-    return float(stdtrit(len(means) - 1, (1 + level) / 2)) * spread / math.sqrt(len(means))
+    return float(stdtrit(draws - 1, (1 + level) / 2))

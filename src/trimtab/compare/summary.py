@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from trimtab.compare.intervals import mean_interval
-from trimtab.compare.records import answered, first_repeats, metric_of, scored
+from trimtab.compare.records import answer_key, answered, first_repeats, metric_of, scored
 from trimtab.errors import RunError
 from trimtab.types import (
-    Completion,
     Failed,
     Interval,
     Latency,
@@ -91,19 +89,9 @@ def agreement(records: Sequence[Record], seed: int = 0) -> Interval:
     for of_example in repeats.values():
         pairs = len(of_example) * (len(of_example) - 1)
         if pairs:
-            answers = Counter(a for r in of_example if (a := _answer(r)) is not None)
+            answers = Counter(a for r in of_example if (a := answer_key(r)) is not None)
             shares.append(sum(c * (c - 1) for c in answers.values()) / pairs)
     return mean_interval(shares, seed=seed)
-
-
-def _answer(record: Record) -> str | None:
-    """A comparable form of the parsed answer, or of the text where the scorer parses nothing."""
-    outcome, completion = record.outcome, record.completion
-    if not isinstance(outcome, Scored) or not outcome.valid:
-        return None
-    if outcome.parsed is None and isinstance(completion, Completion):
-        return completion.text.strip()
-    return json.dumps(outcome.parsed, sort_keys=True)
 
 
 def _mean(values: Sequence[int]) -> float | None:

@@ -12,10 +12,13 @@ from trimtab.store.history import TaskHistory
 from trimtab.task.spec import Task
 from trimtab.types import (
     Comparison,
+    Consistency,
     Finding,
     Forecast,
     Interval,
     JudgeAgreement,
+    Knowledge,
+    Language,
     Money,
     Plateau,
     Retention,
@@ -34,9 +37,11 @@ class Evidence:
 
     Scores and comparison are of the sealed test, one winner of each arm. `n_train` counts the
     distinct rows there are to train on, `rows_approved` of `rows_total` were approved by a named
-    person. `plateau` and `sensitivity` are of the prompt search on dev. `history` holds the
-    changes of the task that git and earlier runs saw. `stopped_by` names a budget that ended the
-    run early, `no_tuning` the reason why no fine-tune was planned.
+    person. `plateau` and `sensitivity` are of the prompt search on dev, and so are
+    `consistency` and `language`.
+    `history` holds the changes of the task that git and earlier runs saw. `stopped_by` names a
+    budget that ended the run early, `no_tuning` the reason why no fine-tune was planned or came of
+    it, `no_retention` why what it loses elsewhere cannot be measured.
     """
 
     task: Task
@@ -56,8 +61,12 @@ class Evidence:
     findings: tuple[Finding, ...] = ()
     retention: Retention | None = None
     judge: JudgeAgreement | None = None
+    consistency: Consistency | None = None
+    language: Language | None = None
+    knowledge: Knowledge | None = None
     stopped_by: str | None = None
     no_tuning: str | None = None
+    no_retention: str | None = None
     history: TaskHistory = field(default_factory=TaskHistory)
 
     @property

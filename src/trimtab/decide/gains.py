@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from statistics import NormalDist
 
-from trimtab.compare.several import holm
+from trimtab.compare.several import FEWEST_DRAWS, holm
 from trimtab.decide.evidence import (
     Evidence,
     against,
@@ -20,11 +20,17 @@ from trimtab.decide.evidence import (
     worst,
 )
 from trimtab.decide.thresholds import CHOICE, GUIDE, THRESHOLDS
-from trimtab.types import Gate, Interval, Sensitivity, Status
+from trimtab.types import Comparison, Gate, Interval, Language, Sensitivity, Source, Status
 
 QUALITY = "gain-quality"
-OTHER_GAINS = ("gain-cost", "gain-latency", "gain-format", "gain-consistency")
+OTHER_GAINS = ("gain-cost", "gain-latency", "gain-format", "gain-consistency", "gain-language")
 _LEVEL = 0.05
+_VARIED: dict[Source, str] = {
+    "sample": "sampling",
+    "input": "other forms of the input",
+    "format": "other layouts",
+    "seed": "other training seeds",
+}
 _WIDTH_95 = 2 * 1.959964
 
 
@@ -53,7 +59,8 @@ def _p_values(evidence: Evidence) -> dict[str, float | None]:
         "gain-cost": _p_higher(after.money_interval, before.money_interval),
         "gain-latency": _p_higher(mean_of[1], mean_of[0]),
         "gain-format": _p_higher(before.validity, after.validity),
-        "gain-consistency": _p_higher(before.agreement, after.agreement),
+        "gain-consistency": evidence.consistency.p_value if evidence.consistency else None,
+        "gain-language": evidence.language.p_value if evidence.language else None,
     }
 
 
@@ -81,6 +88,7 @@ def _quality(evidence: Evidence) -> Gate:
         elif high < least:
             status = "fail"
         sentence = f"fine-tune minus prompt: {estimate:+.3f} (95%: {low:+.3f} to {high:+.3f})"
+        sentence += _draws(evidence.comparison)
         sentence += _layouts(evidence.sensitivity)
     gate = Gate(
         name=QUALITY,
@@ -93,6 +101,20 @@ def _quality(evidence: Evidence) -> Gate:
         settle="more test rows" if status == "unknown" else "",
     )
     return _corrected(evidence, gate)
+
+
+def _draws(found: Comparison | None) -> str:
+    """What the interval allows for besides the choice of rows, and what it does not."""
+    if found is None:
+        return ""
+    told = ""
+    if found.widened_by:
+        parts = ", ".join(f"{name} ±{half:.3f}" for name, half in found.widened_by.items())
+        told += f"; the interval allows for more than rows: {parts}"
+    if found.not_in_interval:
+        missing = " and ".join(found.not_in_interval)
+        told += f"; not in it: {missing}, drawn fewer than {FEWEST_DRAWS} times"
+    return told
 
 
 def _layouts(found: Sensitivity | None) -> str:
@@ -158,9 +180,81 @@ def _format(evidence: Evidence) -> Gate:
 
 
 def _consistency(evidence: Evidence) -> Gate:
-    prompt, tune = (s.agreement if s else None for s in (evidence.prompt, evidence.fine_tune))
-    gate = _higher("gain-consistency", "Are repeated answers more alike?", prompt, tune)
+    """As with quality, a difference must be sure, and large enough to matter."""
+    found, least = evidence.consistency, evidence.task.goals.smallest_difference
+    difference = band(found.difference) if found else None
+    status: Status = "unknown"
+    sentence = "how far both arms answer alike was not measured"
+    settle = "a larger budget, so that both finalists are asked again on dev"
+    if found is not None and difference is not None:
+        estimate, low, high = difference
+        if low > 0 and estimate >= least:
+            status = "pass"
+        elif high < least:
+            status = "fail"
+        kept = ", ".join(f"{arm.arm} {arm.kept.estimate:.3f}" for arm in found.arms)
+        *others, last = (_VARIED[source] for source in found.compared)
+        varied = f"{', '.join(others)} and {last}" if others else last
+        sentence = (
+            f"share of answers that stay the same with {varied}: {kept}, difference "
+            f"{estimate:+.3f} (95%: {low:+.3f} to {high:+.3f}) on {found.rows} dev rows"
+        )
+        settle = "more dev rows (data.dev), with a larger budget"
+    gate = Gate(
+        name="gain-consistency",
+        question="Does it answer more alike when asked again?",
+        status=status,
+        evidence=sentence,
+        threshold=f"interval of the paired difference above 0 and estimate at least {least:g}",
+        source=f"{GUIDE}; task file: goals.smallest_difference",
+        basis="measured" if difference else "none",
+        settle=settle if status == "unknown" else "",
+    )
     return _corrected(evidence, gate)
+
+
+def _language(evidence: Evidence) -> Gate:
+    """Only where the language is foreign to the base: any fine-tune learns the form of answers."""
+    found, gain = evidence.language, THRESHOLDS.relative_gain
+    status: Status = "unknown"
+    sentence = "how foreign the task's language is was not measured"
+    settle = "a larger budget, and one local model for both arms"
+    if found is not None:
+        status = worst((_foreign(found, gain), _learnt(found, gain)))
+        settle = "more dev rows (data.dev), with a larger budget"
+        sentence = (
+            f"bits a byte: inputs {_bounds(found.inputs)}, general text {_bounds(found.general)}; "
+            f"targets {_bounds(found.prompted)} with the best prompt and {_bounds(found.tuned)} "
+            f"with the fine-tune, on {found.rows} dev rows"
+        )
+    gate = Gate(
+        name="gain-language",
+        question="Is the task's language foreign to the model, and does the fine-tune learn it?",
+        status=status,
+        evidence=sentence,
+        threshold=f"inputs take at least {gain:.0%} more bits a byte than general text, and "
+        f"targets at least {gain:.0%} fewer than with the best prompt, both surely",
+        source=f"{GUIDE}; the shares are {CHOICE}",
+        basis="measured" if found else "none",
+        settle=settle if status == "unknown" else "",
+    )
+    return _corrected(evidence, gate)
+
+
+def _foreign(found: Language, gain: float) -> Status:
+    if found.general.estimate is None:
+        return "unknown"
+    return against((1 + gain) * found.general.estimate, found.inputs)
+
+
+def _learnt(found: Language, gain: float) -> Status:
+    known = band(found.saved)
+    if found.prompted is None or found.prompted.estimate is None or known is None:
+        return "unknown"
+    least = gain * found.prompted.estimate
+    if known[1] > 0 and known[0] >= least:
+        return "pass"
+    return "fail" if known[2] < least else "unknown"
 
 
 def _higher(name: str, question: str, prompt: Interval | None, tune: Interval | None) -> Gate:
@@ -229,4 +323,4 @@ def _constraints(evidence: Evidence) -> Gate:
     )
 
 
-GAINS = (_quality, _cost, _latency, _format, _consistency, _goal_reached, _constraints)
+GAINS = (_quality, _cost, _latency, _format, _consistency, _language, _goal_reached, _constraints)

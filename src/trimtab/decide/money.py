@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trimtab.decide.cost import cost_per_call, training_cost
+from trimtab.decide.payback import DRAWS, PRICE_ERROR, Doubt, Terms, saving_draws, tornado
 from trimtab.task.spec import ModelSpec, Task
 from trimtab.types import Comparison, Interval, Money, VariantScore
 
-Array = NDArray[np.float64]
-
-DRAWS = 10_000
-PRICE_ERROR = 0.1
-"""Relative standard deviation of prices in the Monte-Carlo: Trimtab's choice."""
 _WIDTH_95 = 2 * 1.959964
 _CURVE_POINTS = 25
 
@@ -39,34 +33,6 @@ class MoneyAnswer:
 
     money: Money | None
     missing: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Terms:
-    """The formula's terms: money per call, per month, and the worth of one more right answer."""
-
-    calls: float
-    prompt: float
-    tune: float
-    fixed: float
-    monthly: float
-    horizon: float
-    value: float
-    difference: float
-
-    @property
-    def overhead(self) -> float:
-        """Monthly cost of having a fine-tune at all."""
-        return self.fixed / self.horizon + self.monthly
-
-    @property
-    def saving_per_call(self) -> float:
-        return self.prompt - self.tune + self.value * self.difference
-
-    @property
-    def break_even(self) -> float | None:
-        """Calls a month; None where no volume pays."""
-        return self.overhead / self.saving_per_call if self.saving_per_call > 0 else None
 
 
 def money(
@@ -94,7 +60,7 @@ def money(
         value for _, value in knowns if value is not None
     )
     extra_hosting = max(0.0, spec.hosting_per_month - task.models.prompt.hosting_per_month)
-    terms = _Terms(
+    terms = Terms(
         calls=calls,
         prompt=prompt_cost,
         tune=tune_cost,
@@ -104,7 +70,8 @@ def money(
         value=task.traffic.value_per_correct_answer,
         difference=difference,
     )
-    savings = _saving_draws(task, terms, comparison)
+    doubt = _doubt(task, comparison)
+    savings = saving_draws(terms, doubt, task.seed)
     low, high = np.quantile(savings, (0.025, 0.975))
     return MoneyAnswer(
         Money(
@@ -126,6 +93,7 @@ def money(
             ),
             assumptions=_assumptions(task, terms, effort, runs, retraining),
             curve=_curve(terms),
+            tornado=tornado(terms, doubt, task.seed),
         )
     )
 
@@ -175,18 +143,14 @@ def _cost_hint(side: str, score: VariantScore, spec: ModelSpec) -> str:
     return f"{measure} per call of {score.name}: not measured"
 
 
-def _saving_draws(task: Task, terms: _Terms, comparison: Comparison | None) -> Array:
-    """(DRAWS,) savings per month. The same seed at every volume, so that volumes compare."""
-    rng = np.random.default_rng(task.seed)
-    spread = math.sqrt(math.log1p(task.traffic.calls_spread**2))
-    calls = terms.calls * rng.lognormal(-(spread**2) / 2, spread, DRAWS)
-    tune_price, prompt_price = np.maximum(rng.normal(1.0, PRICE_ERROR, (2, DRAWS)), 0.0)
-    if _same_price(task):
-        prompt_price = tune_price
-    quality = rng.normal(terms.difference, _spread(comparison), DRAWS).clip(-1, 1)
-    per_call = terms.prompt * prompt_price - terms.tune * tune_price + terms.value * quality
-    savings: Array = calls * per_call - terms.overhead * tune_price
-    return savings
+def _doubt(task: Task, comparison: Comparison | None) -> Doubt:
+    return Doubt(
+        calls=task.traffic.calls_spread,
+        prompt_price=PRICE_ERROR,
+        tune_price=PRICE_ERROR,
+        one_price=_same_price(task),
+        difference=_spread(comparison),
+    )
 
 
 def _same_price(task: Task) -> bool:
@@ -206,7 +170,7 @@ def _spread(comparison: Comparison | None) -> float:
     return (comparison.difference.high - comparison.difference.low) / _WIDTH_95
 
 
-def _curve(terms: _Terms) -> tuple[tuple[float, float, float], ...]:
+def _curve(terms: Terms) -> tuple[tuple[float, float, float], ...]:
     """Monthly costs over volumes from a tenth to ten times those of interest.
 
     The arm with the lower quality is charged the value of the right answers that it loses, so the
@@ -221,7 +185,7 @@ def _curve(terms: _Terms) -> tuple[tuple[float, float, float], ...]:
 
 
 def _assumptions(
-    task: Task, terms: _Terms, effort: Effort, runs: float, retraining: float
+    task: Task, terms: Terms, effort: Effort, runs: float, retraining: float
 ) -> tuple[str, ...]:
     def amount(value: float) -> str:
         return f"{value:,.3g} {task.currency}" if value < 1000 else f"{value:,.0f} {task.currency}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from trimtab.compare.looking import FEWEST_ROWS
 from trimtab.compare.paired import rows_to_settle
+from trimtab.compare.several import FEWEST_DRAWS
 from trimtab.decide.evidence import Evidence, meets_everything
 from trimtab.decide.gains import OTHER_GAINS, QUALITY
 from trimtab.decide.gates import gates, rows_required
@@ -29,7 +30,8 @@ RULE = """\
 All scores are of the sealed test, the difference is fine-tune minus prompt on the same rows, and
 goals are compared with estimates, a limit of latency with the whole interval. A test of
 {looked_at_from} rows or more ends once the two are told apart; the interval then allows for the
-looks. The first line that holds decides.
+looks. It also allows for the prompt's layout and for training seeds, where each was drawn at least
+{fewest_draws} times. The first line that holds decides.
 
 1. inconclusive, if no comparison was measured: the best prompt is missing, or the fine-tune is
    missing although one was asked for and there are {fewest_rows} rows to train on, or their
@@ -40,8 +42,8 @@ looks. The first line that holds decides.
 3. fine-tune, if it shows a gain and every blocking gate passes. A gain is shown if the interval of
    the difference lies above 0 and its estimate is at least the smallest difference that matters;
    or if the interval lies above minus that difference and cost, latency (each by more than
-   {relative_gain:.0%}), format or consistency is better. Where a gain has a p-value, it must be at
-   most 5% after Holm's correction for all gains.
+   {relative_gain:.0%}), format, consistency or domain language is better. Where a gain has a
+   p-value, it must be at most 5% after Holm's correction for all gains.
 4. collect-data, if no blocking gate fails but the amount of data, and either both arms miss the
    goal of quality and the learning curve reaches it with more rows than there are, within
    {max_reach} times its largest size; or the fine-tune shows a gain and only the amount of data
@@ -64,6 +66,7 @@ the fine-tune; where the search still rises, more of it would settle the questio
     max_reach=MAX_REACH,
     last_share=LAST_SHARE,
     looked_at_from=FEWEST_ROWS,
+    fewest_draws=FEWEST_DRAWS,
 )
 
 

@@ -18,8 +18,22 @@ _DAYS_A_MONTH = 30.44
 
 
 def task_stable(evidence: Evidence) -> Gate:
-    """Instructions, metric, scoring and output."""
-    return _stable(evidence, "task-stable", "Do instructions, output and metric stand still?", "")
+    """Instructions, metric, scoring and output; and the calls in production, where the watch saw
+    them drift."""
+    gate = _stable(evidence, "task-stable", "Do instructions, output and metric stand still?", "")
+    month_ago = evidence.today - timedelta(days=THRESHOLDS.stable_days)
+    drifts = [day for day in evidence.history.drifts if day > month_ago]
+    if not drifts:
+        return gate
+    seen = f"production drifted, last on {max(drifts).isoformat()}, by the watch"
+    return gate.model_copy(
+        update={
+            "status": "fail",
+            "evidence": f"{gate.evidence}; {seen}",
+            "basis": "measured",
+            "settle": "",
+        }
+    )
 
 
 def format_stable(evidence: Evidence) -> Gate:

@@ -8,7 +8,9 @@ from trimtab.decide.evidence import Evidence, band, constraint_checks, goal_chec
 from trimtab.decide.gains import OTHER_GAINS
 from trimtab.decide.thresholds import THRESHOLDS
 from trimtab.task.spec import Task
-from trimtab.types import Forecast, Gate, Money, VariantScore, Word
+from trimtab.types import Forecast, Gate, Money, Swing, VariantScore, Word
+
+_SWINGS_TOLD = 3
 
 
 def scores(evidence: Evidence) -> str:
@@ -106,6 +108,7 @@ def would_change(evidence: Evidence, gates: Sequence[Gate], word: Word) -> tuple
     if evidence.money:
         found += _volume(evidence.money, word)
         found += _worth(evidence)
+        found += _swings(evidence.money)
     found += _goal(evidence, word)
     least, difference = evidence.task.goals.smallest_difference, evidence.measured_difference
     if word == "prompt" and difference and difference[0] < least:
@@ -162,6 +165,35 @@ def _worth(evidence: Evidence) -> list[str]:
         f"if a right answer were worth {value:.2g} {money.currency} or more (now {now:g}), the "
         "fine-tune would begin to pay at this volume"
     ]
+
+
+def _swings(money: Money) -> list[str]:
+    """Single inputs whose 5% or 95% end takes the probability of paying across what is asked."""
+    if not money.tornado:
+        return []
+    least, now = THRESHOLDS.probability_of_paying, money.p_pays
+    turning = [
+        f"{swing.name} of {_amount(value, swing, money.currency)} would make it {chance:.0%} "
+        f"likely to pay (now {now:.0%}; {least:.0%} is asked)"
+        for swing in money.tornado
+        for value, chance in ((swing.low, swing.p_low), (swing.high, swing.p_high))
+        if (chance >= least) != (now >= least)
+    ]
+    return turning[:_SWINGS_TOLD] or [
+        f"no single input of the money, at its 5% or 95% end, takes the probability of paying "
+        f"({now:.0%}) across the {least:.0%} that is asked"
+    ]
+
+
+def _amount(value: float, swing: Swing, currency: str) -> str:
+    if swing.unit == "money":
+        return f"{value:,.3g} {currency}" if abs(value) < 1000 else f"{value:,.0f} {currency}"
+    return {
+        "calls": f"{value:,.0f}",
+        "difference": f"{value:+.3f}",
+        "months": f"{value:.1f} months",
+        "factor": f"{value:.2f} times what is stated",
+    }[swing.unit]
 
 
 def _goal(evidence: Evidence, word: Word) -> list[str]:

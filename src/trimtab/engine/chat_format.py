@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import JsonValue, ValidationError
 
+from trimtab.engine.endpoint import one_line, retry_after_s
 from trimtab.types import Completion, Failed, OutputContract, Request
 
 _WRAPPING_TOKENS = 32
@@ -133,7 +134,7 @@ def read_error(
         Failed(boundary=boundary, message=_message(what, body)),
         retry=boundary in ("rate-limit", "server") and hopeless is None,
         too_many=status in _TOO_MANY,
-        retry_after_s=_seconds(headers.get("retry-after")),
+        retry_after_s=retry_after_s(headers.get("retry-after")),
         hopeless=hopeless,
     )
 
@@ -227,18 +228,10 @@ def _usage(payload: dict[str, Any]) -> dict[str, int] | None:
     return {"tokens_in": total, "tokens_cached": cached, "tokens_out": out}
 
 
-def _seconds(retry_after: str | None) -> float | None:
-    """Seconds of a Retry-After header; its form as a date is rare here and left to the backoff."""
-    if retry_after is None or not re.fullmatch(r"\d{1,9}(\.\d*)?", retry_after.strip()):
-        return None
-    return float(retry_after)
-
-
 def _response_failed(what: str, body: str) -> Failed:
     return Failed(boundary="response", message=_message(what, body))
 
 
 def _message(what: str, body: str) -> str:
-    """`what` and the first 120 characters of the body, on one line."""
-    shown = " ".join(body[:2000].split())[:120]
-    return f"{what}: {shown!r}"
+    """`what` and the beginning of the body, on one line."""
+    return f"{what}: {one_line(body)}"

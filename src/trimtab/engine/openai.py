@@ -5,23 +5,32 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import os
-import random
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from functools import cached_property
+from functools import cache, cached_property
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import httpx
+from pydantic import ValidationError
 
 from trimtab.engine.chat_format import Trouble, read_answer, read_error, request_body
+from trimtab.engine.endpoint import api_key, base_url, wait_s, without_key
 from trimtab.engine.pace import Pace
 from trimtab.errors import EngineUnavailable, ModelError
 from trimtab.task.spec import ModelSpec
-from trimtab.types import Completion, Failed, Message, OutputContract, Request
+from trimtab.types import (
+    HOSTED_FILE,
+    Completion,
+    Failed,
+    HostedModel,
+    Message,
+    OutputContract,
+    Request,
+)
 
 T = TypeVar("T")
 
@@ -34,7 +43,6 @@ _TRIES = 5
 _REFUSED_TRIES = 8
 """Tries of a call that is refused as one too many. The waits add up to a minute, the usual window
 of a rate limit."""
-_FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 120.0
 """An endpoint that asks for a longer wait is not waited for."""
 _ROUNDS = 32
@@ -64,10 +72,10 @@ class OpenAIEngine:
         Raises:
             ModelError: `base_url` is missing or no web address, or the key's variable is not set.
         """
-        base = _base_url(spec)
+        base = base_url(spec)
         self._url = base.copy_with(path=base.path.rstrip("/") + "/chat/completions")
         self._spec = spec
-        self._key = _key(spec)
+        self._key = api_key(spec)
         self._send: Send = self._send_by_httpx
         self._answers = 0
         self._lost_in_a_row = 0
@@ -84,10 +92,10 @@ class OpenAIEngine:
         Raises:
             EngineUnavailable: before any call was ever answered, one shows that none can be; while
                 one was tried again and again, none was answered; or 20 calls in a row were lost.
-            ModelError: a request names an adapter folder, which no endpoint can load.
+            ModelError: a request names an adapter folder that the endpoint did not train.
         """
         for request in requests:
-            _refuse_adapter(request)
+            self._model(request)
         results: SimpleQueue[tuple[int, Completion | Failed] | BaseException] = SimpleQueue()
         job = self._start(self._answer_all(requests, results.put))
         failed: list[tuple[int, Completion | Failed]] = []
@@ -115,12 +123,12 @@ class OpenAIEngine:
 
         An engine that is used so is used from one loop, and by nothing else. Raises as `generate`.
         """
-        _refuse_adapter(request)
+        self._model(request)
         return await self._answer(request)
 
     def time_call(self, request: Request) -> Completion | Failed:
         """See `Engine.time_call`: the seconds from sending to the whole answer, tried once."""
-        _refuse_adapter(request)
+        self._model(request)
         return self._start(self._timed(request)).result()
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
@@ -160,14 +168,14 @@ class OpenAIEngine:
             if isinstance(result, Completion):
                 self._pace.answered()
                 break
-            wait_s = _wait_s(tried, result.retry_after_s)
+            seconds = wait_s(tried, result.retry_after_s)
             if result.too_many:
-                self._pace.too_many(sent_at, min(wait_s, _LONGEST_WAIT_S))
+                self._pace.too_many(sent_at, min(seconds, _LONGEST_WAIT_S))
             tries = _REFUSED_TRIES if result.too_many else _TRIES
-            if not result.retry or tried == tries or wait_s > _LONGEST_WAIT_S:
+            if not result.retry or tried == tries or seconds > _LONGEST_WAIT_S:
                 break
             if not result.too_many:
-                await asyncio.sleep(wait_s)
+                await asyncio.sleep(seconds)
         return self._settle(result, tried, alone=self._answers == answers_before)
 
     async def _timed(self, request: Request) -> Completion | Failed:
@@ -188,7 +196,7 @@ class OpenAIEngine:
         except TimeoutError:
             return Trouble(Failed(boundary="timeout", message=f"no answer within {limit:g} s"))
         except httpx.RequestError as error:
-            message = self._without_key(f"{type(error).__name__}: {error}")
+            message = without_key(f"{type(error).__name__}: {error}", self._key)
             return Trouble(
                 Failed(boundary="connection", message=message),
                 retry=True,
@@ -200,13 +208,17 @@ class OpenAIEngine:
 
     async def _post(self, request: Request) -> tuple[int, Mapping[str, str], str]:
         """Status, headers and text of the response."""
-        body = request_body(self._spec.model, request)
+        body = request_body(self._model(request), request)
         text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         headers = {"content-type": "application/json"}
         if self._key:
             headers["authorization"] = f"Bearer {self._key}"
         status, found, content = await self._send(str(self._url), headers, text.encode())
-        return status, found, self._without_key(content.decode("utf-8", "replace"))
+        return status, found, without_key(content.decode("utf-8", "replace"), self._key)
+
+    def _model(self, request: Request) -> str:
+        """The name to ask for: the base model's, or that of the fine-tune in an adapter folder."""
+        return _served_name(request.adapter) if request.adapter else self._spec.model
 
     async def _send_by_httpx(
         self, url: str, headers: Mapping[str, str], body: bytes
@@ -254,9 +266,6 @@ class OpenAIEngine:
             )
         return None
 
-    def _without_key(self, text: str) -> str:
-        return text.replace(self._key, "***") if self._key else text
-
     def _start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
@@ -279,51 +288,22 @@ class OpenAIEngine:
         return loop
 
 
+@cache
+def _served_name(folder: str) -> str:
+    """The name under which the endpoint serves the fine-tune in an adapter folder.
+
+    Raises `ModelError` where the folder holds weights instead: no endpoint can load those.
+    """
+    try:
+        return HostedModel.model_validate_json((Path(folder) / HOSTED_FILE).read_bytes()).model
+    except (OSError, ValidationError) as error:
+        raise ModelError(
+            f"an endpoint cannot load the adapter {folder}: serve it there, and name it as the "
+            "`model` of its own; or, where the endpoint trained it, bring its "
+            f"{HOSTED_FILE} back"
+        ) from error
+
+
 def from_spec(spec: ModelSpec, progress: Callable[[str], None]) -> OpenAIEngine:
     """The entry point `openai`."""
     return OpenAIEngine(spec)
-
-
-def _base_url(spec: ModelSpec) -> httpx.URL:
-    example = "such as http://localhost:8000/v1"
-    if spec.base_url is None:
-        raise ModelError(f"model {spec.model!r}: engine openai needs a `base_url`, {example}")
-    try:
-        url = httpx.URL(spec.base_url)
-    except httpx.InvalidURL as error:
-        raise ModelError(f"model {spec.model!r}: `base_url` is not valid: {error}") from error
-    if url.scheme not in ("http", "https") or not url.host:
-        raise ModelError(f"model {spec.model!r}: `base_url` must be a web address, {example}")
-    return url
-
-
-def _key(spec: ModelSpec) -> str | None:
-    if spec.api_key_env is None:
-        return None
-    key = os.environ.get(spec.api_key_env, "").strip()
-    if not key:
-        raise ModelError(
-            f"model {spec.model!r}: the environment variable {spec.api_key_env} that `api_key_env` "
-            "names is not set; export the key in it, or leave `api_key_env` out"
-        )
-    if not (key.isascii() and key.isprintable()):
-        raise ModelError(
-            f"the environment variable {spec.api_key_env} holds characters that no key has"
-        )
-    return key
-
-
-def _refuse_adapter(request: Request) -> None:
-    if request.adapter is not None:
-        raise ModelError(
-            f"an endpoint cannot load the adapter {request.adapter}: serve it there, and name it "
-            "as the `model` of its own"
-        )
-
-
-def _wait_s(tried: int, retry_after_s: float | None) -> float:
-    """Twice as long after each try, with jitter so that concurrent calls do not return as one."""
-    if retry_after_s is not None:
-        return retry_after_s
-    jitter = random.SystemRandom().uniform(0.5, 1.5)
-    return jitter * _FIRST_WAIT_S * float(2 ** (tried - 1))

@@ -114,6 +114,11 @@ class Meter:
         """Calls that the budget still allows."""
         return max(0, self._budget.calls - self._total.calls)
 
+    @property
+    def money_left(self) -> float:
+        """Money that the budget still allows."""
+        return self._budget.money - self._total.money
+
     def check(self) -> None:
         """Raise `BudgetSpent` if nothing more may be used."""
         spent = self._over()

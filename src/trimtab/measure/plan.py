@@ -7,6 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from trimtab.engine.base import Engine
 from trimtab.measure.calibrate import Rates
+from trimtab.measure.consistency import (
+    CONSISTENCY,
+    CONSISTENCY_SHARE,
+    calls_for,
+    size_for,
+    sizes,
+)
 from trimtab.measure.meter import JUDGING
 from trimtab.prompt.ask import REASONING_TOKENS
 from trimtab.prompt.search import LAST_SHARE, PromptSearch, Shape
@@ -22,7 +29,6 @@ PROMPTS = "prompt search"
 TRAINING = "fine-tuning"
 CONFIRMATION = "sealed test"
 LATENCY = "latency"
-AGREEMENT = "agreement"
 LAYOUTS = "prompt layouts"
 
 FEWEST_TIMED, MOST_TIMED = 15, 60
@@ -34,8 +40,6 @@ LAYOUT_SHARE = 0.04
 """Share of the budget that other layouts of the best prompt may take."""
 FEWEST_LAYOUT_ROWS, MOST_LAYOUT_ROWS = 10, 100
 """Dev rows that each layout is tried on; with fewer, only luck would show."""
-SAMPLED_ROWS = 16
-SAMPLED_REPEATS = 3
 SMALLEST_TRAINING = 32
 SIZE_RATIO = 2.5
 _SAMPLE = 64
@@ -61,6 +65,8 @@ class Plan(Noun):
     """Ceiling of each arm: half of what calibration and confirmation leave of the budget."""
     timed_calls: int
     """Calls of each finalist that are timed alone, one after the other."""
+    asked_again: tuple[int, int]
+    """Dev rows on which consistency is measured, and how often each source is varied."""
     stages: tuple[Spent, ...]
     search: tuple[str, ...] = ()
     """What the prompt search will try, in order, a line each."""
@@ -139,29 +145,36 @@ def make_plan(
     dev, test = len(split.dev), len(split.test)
     # A prompt that thinks first may win too, but reserving for it would halve what both arms get.
     dearest = max((s for s in shapes if s.rounds == 1), key=estimate.row_seconds)
+    arms: Sequence[Arm] = ("prompt", "fine-tune") if "fine-tune" in rates else ("prompt",)
     layouts = estimate.layouts(dearest, dev)
     confirmed = estimate.confirmation(dearest, test, tuned="fine-tune" in rates)
-    after = [*retention, *confirmed, layouts]
+    after = [*retention, *confirmed, layouts, *estimate.consistency(dearest, dev, arms)]
     if judging is not None:
         after.append(_judging(judging, (), test if "fine-tune" in rates else 0))
     # A calibration at a bad moment must not leave the arms without time.
     reserve = min(sum(stage.seconds for stage in after), left * _MOST_RESERVED)
     arm_seconds = (left - reserve) / 2
-    sizes, no_tuning = _train_sizes(task, len(split.train), dev, estimate, arm_seconds)
+    arm_money = max(0.0, task.budget.money - sum(stage.money for stage in after)) / 2
+    share = Spent(stage=TRAINING, seconds=arm_seconds, money=arm_money)
+    trained, no_tuning = _train_sizes(task, len(split.train), dev, estimate, share)
     stages = [_whole_search(estimate.calls(PROMPTS, "prompt", shapes, dev), arm_seconds)]
-    if sizes:
-        stages += [estimate.training(sizes, dev), *retention]
-    stages += [*estimate.confirmation(dearest, test, tuned=bool(sizes)), layouts]
+    if trained:
+        stages += [estimate.training(trained, dev), *retention]
+    else:
+        arms = ("prompt",)
+    again = estimate.consistency(dearest, dev, arms)
+    stages += [*estimate.confirmation(dearest, test, tuned=bool(trained)), layouts, *again]
     if judging is not None:
-        stages.append(_judging(judging, stages, test if sizes else 0))
+        stages.append(_judging(judging, stages, test if trained else 0))
     return Plan(
         models=models,
         rates=dict(rates),
         max_tokens=max_answer(lengths.values()),
-        train_sizes=sizes,
+        train_sizes=trained,
         no_tuning=no_tuning,
         arm_seconds=arm_seconds,
-        timed_calls=int(estimate.timed_calls(dearest, test, tuned=bool(sizes))),
+        timed_calls=int(estimate.timed_calls(dearest, test, tuned=bool(trained))),
+        asked_again=size_for(again[0].calls, dev),
         stages=tuple(stages),
         search=search.outline(),
     )
@@ -170,7 +183,7 @@ def make_plan(
 def _judging(one: Spent, stages: Iterable[Spent], pairs: int) -> Spent:
     """The judge's calls on all answers, and on `pairs` of the finalists' test answers, each taken
     to be as dear as one answer. The time that answers take is in the stages that ask for it."""
-    judged = {PROMPTS, TRAINING, CONFIRMATION, AGREEMENT, LAYOUTS}
+    judged = {PROMPTS, TRAINING, CONFIRMATION, LAYOUTS, CONSISTENCY}
     answers = pairs + sum(stage.calls for stage in stages if stage.stage in judged)
     return Spent(
         stage=JUDGING,
@@ -209,9 +222,9 @@ def _train_sizes(
     available: int,
     dev: int,
     estimate: _Estimate,
-    arm_seconds: float,
+    share: Spent,
 ) -> tuple[tuple[int, ...], str | None]:
-    """Nested sizes, and why there are none."""
+    """Nested sizes that the arm's share allows, and why there are none."""
     if not estimate.can_train:
         return (), "the task names no model that can be tuned here"
     if available < SMALLEST_TRAINING:
@@ -221,12 +234,16 @@ def _train_sizes(
     top = available
     while top >= SMALLEST_TRAINING:
         sizes = _geometric(top)
-        if estimate.training(sizes, dev).seconds <= arm_seconds:
+        needed = estimate.training(sizes, dev)
+        if needed.seconds <= share.seconds and needed.money <= share.money:
             return sizes, None
         top = math.floor(top * 0.95)
+    what, limit = f"{share.seconds / 60:.1f} minutes", "minutes"
+    if needed.seconds <= share.seconds:
+        what, limit = f"{share.money:.2f} {task.currency}", "money"
     return (), (
-        f"the fine-tune arm's share of the budget, {arm_seconds / 60:.1f} minutes, is too short "
-        f"to train on {SMALLEST_TRAINING} rows; raise budget.minutes"
+        f"the fine-tune arm's share of the budget, {what}, is too little to train on "
+        f"{SMALLEST_TRAINING} rows; raise budget.{limit}"
     )
 
 
@@ -291,16 +308,30 @@ class _Estimate:
         return self._spent(stage, "fine-tune", rows, rows * self._tuned_tokens, seconds)
 
     def confirmation(self, prompt: Shape, test: int, *, tuned: bool) -> list[Spent]:
-        """Sealed test, latency and agreement of the prompt of this shape and of the fine-tune."""
-        samples = SAMPLED_ROWS * SAMPLED_REPEATS
+        """Sealed test and latency of the prompt of this shape and of the fine-tune."""
         stages = [self.calls(CONFIRMATION, "prompt", [prompt], test)]
         if tuned:
             stages.append(self.tuned_calls(CONFIRMATION, test))
         stages.append(self._timed(prompt, test, tuned=tuned))
-        stages.append(self.calls(AGREEMENT, "prompt", [prompt], samples))
-        if tuned:
-            stages.append(self.tuned_calls(AGREEMENT, samples))
         return stages
+
+    def consistency(self, prompt: Shape, dev: int, arms: Sequence[Arm]) -> list[Spent]:
+        """The finalists of `arms` asked again. Not rounded to a size, as with `timed_calls`."""
+        one = [
+            self.calls(CONSISTENCY, arm, [prompt], 1)
+            if arm == "prompt"
+            else self.tuned_calls(CONSISTENCY, 1)
+            for arm in arms
+        ]
+        fewest, most = (calls_for(sizes(dev)[end]) for end in (0, -1))
+        turn = sum(stage.seconds for stage in one)
+        affordable = CONSISTENCY_SHARE * self._left_seconds / max(turn, 1e-9)
+        calls = min(max(affordable, fewest), most)
+        whole = int(calls)
+        return [
+            self._spent(CONSISTENCY, arm, whole, whole * each.tokens_in, calls * each.seconds)
+            for arm, each in zip(arms, one, strict=True)
+        ]
 
     def timed_calls(self, prompt: Shape, test: int, *, tuned: bool) -> float:
         """How many calls of each finalist can be timed. Not rounded, so that the time reserved for
@@ -309,15 +340,19 @@ class _Estimate:
         return min(max(affordable, FEWEST_TIMED), MOST_TIMED, test)
 
     def training(self, sizes: Sequence[int], dev: int) -> Spent:
-        """The rate sweep on the smallest size, then every size, with dev after each epoch."""
-        search, lengths, rates = self._task.search, self._lengths["fine-tune"], self._rates
-        assert rates["fine-tune"].train is not None
-        swept = len(search.learning_rates) - 1
+        """The rate sweep on the smallest size, then every size, with dev after each epoch. An
+        endpoint is given no rates to sweep, and trains in its own time."""
+        search, lengths = self._task.search, self._lengths["fine-tune"]
+        rates, tune = self._rates["fine-tune"], self._task.models.tune
+        swept = len(search.learning_rates) - 1 if rates.train is not None else 0
         row = self._tuned_tokens + lengths.target
         tokens = (sum(sizes) + sizes[0] * swept) * search.epochs * row
         checks = self.tuned_calls(TRAINING, dev * search.epochs * len(sizes))
-        losses = dev * row / rates["fine-tune"].prefill * search.epochs * (len(sizes) + swept)
-        seconds = tokens / rates["fine-tune"].train + losses
+        if rates.train is None:
+            money = tune.prices.of_training(tokens) if tune and tune.prices else 0.0
+            return checks + Spent(stage=TRAINING, train_tokens=round(tokens), money=money)
+        losses = dev * row / rates.prefill * search.epochs * (len(sizes) + swept)
+        seconds = tokens / rates.train + losses
         return checks + Spent(stage=TRAINING, train_tokens=round(tokens), seconds=seconds)
 
     def _timed(self, prompt: Shape, test: int, *, tuned: bool) -> Spent:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pydantic import JsonValue
 
@@ -19,7 +19,7 @@ from trimtab.errors import RunError, TaskError
 from trimtab.measure.bench import Bench
 from trimtab.measure.calibrate import Rates, calibrate, training_rate
 from trimtab.measure.judging import make_judge, use_per_answer
-from trimtab.measure.meter import Meter, Progress
+from trimtab.measure.meter import Meter, Progress, Silent
 from trimtab.measure.plan import (
     CALIBRATION,
     Lengths,
@@ -40,13 +40,16 @@ from trimtab.score.registry import scorer_for
 from trimtab.store.files import write_atomic
 from trimtab.store.run import Run
 from trimtab.task.open import OpenTask
-from trimtab.task.spec import ModelSpec
+from trimtab.task.spec import ModelSpec, Task
+from trimtab.tune.hosted.client import FineTuningClient
 from trimtab.types import Arm
 
 if TYPE_CHECKING:
     from trimtab.engine.local.engine import LocalEngine
 
 _PACKAGES = ("trimtab", "torch", "transformers", "peft", "llguidance", "numpy", "scipy")
+
+_WHICH_MODEL = ("engine", "model", "base_url", "api_key_env")
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,12 @@ class Session:
     search: PromptSearch
     benches: dict[Arm, Bench]
     tuner: LocalEngine | None
-    """The engine whose model may be trained; None where the task wants no fine-tune here."""
+    """The engine whose model may be trained here; None where the task wants no such fine-tune."""
     judge: Judge | None = None
+    host: FineTuningClient | None = None
+    """The endpoint that trains; None where none does."""
+    note: Callable[[str], None] = Silent().note
+    """Takes one line for a person when something begins."""
 
 
 @contextmanager
@@ -73,7 +80,9 @@ def open_session(opened: OpenTask, run: Run, progress: Progress) -> Iterator[Ses
     """
     task = opened.task
     prompt_engine = make_engine(task.models.prompt, progress.note)
-    tuner = _tuner(task.models.tune, task.models.prompt, prompt_engine, progress)
+    tuned = _tuned_engine(task, prompt_engine, progress)
+    host = _host(task.models.tune)
+    tuner = cast("LocalEngine | None", tuned if host is None else None)
     meter = Meter(run, task.budget, progress)
     cache = RequestCache(default_cache_path())
     pool = NearestPool(opened.split.train)
@@ -84,12 +93,12 @@ def open_session(opened: OpenTask, run: Run, progress: Progress) -> Iterator[Ses
         return Bench(run, engine, spec, scorer, task.output, pool, cache, meter)
 
     benches: dict[Arm, Bench] = {"prompt": bench(prompt_engine, task.models.prompt)}
-    if tuner is not None and task.models.tune is not None:
-        benches["fine-tune"] = bench(tuner, task.models.tune)
+    if tuned is not None and task.models.tune is not None:
+        benches["fine-tune"] = bench(tuned, task.models.tune)
     try:
-        plan, search = _plan(opened, run, meter, prompt_engine, tuner, judge, progress)
+        plan, search = _plan(opened, run, meter, prompt_engine, tuned, tuner, judge, progress)
         progress.plan(plan.stages, run.spent())
-        yield Session(opened, run, meter, plan, search, benches, tuner, judge)
+        yield Session(opened, run, meter, plan, search, benches, tuner, judge, host, progress.note)
     finally:
         cache.close()
 
@@ -114,18 +123,32 @@ def environment(session: Session) -> dict[str, JsonValue]:
     }
 
 
-def _tuner(
-    tune: ModelSpec | None, prompt: ModelSpec, prompt_engine: Engine, progress: Progress
-) -> LocalEngine | None:
+def _tuned_engine(task: Task, prompt_engine: Engine, progress: Progress) -> Engine | None:
+    """The engine of the model to tune; None where the task wants no fine-tune."""
+    prompt, tune = task.models.prompt, task.models.tune
     if tune is None:
         return None
-    if tune.engine != "local":
+    if tune.engine not in ("local", "openai"):
         raise TaskError(
-            f"models.tune.engine is {tune.engine!r}, and only 'local' can train so far; "
+            f"models.tune.engine is {tune.engine!r}, and only 'local' and 'openai' can train; "
             "set it, or set models.tune to null to measure prompts alone"
         )
-    same = (tune.engine, tune.model) == (prompt.engine, prompt.model)
-    return prompt_engine if same else make_engine(tune, progress.note)  # type: ignore[return-value]
+    same = all(getattr(tune, part) == getattr(prompt, part) for part in _WHICH_MODEL)
+    return prompt_engine if same else make_engine(tune, progress.note)
+
+
+def _host(tune: ModelSpec | None) -> FineTuningClient | None:
+    """What trains the model to tune, where that is an endpoint."""
+    if tune is None or tune.engine != "openai":
+        return None
+    if tune.machine_per_hour is None and (tune.prices is None or tune.prices.training is None):
+        raise TaskError(
+            "models.tune is trained at an endpoint, and nothing says what that costs: set "
+            "models.tune.prices.training (0 where it is free), so that budget.money holds"
+        )
+    host = FineTuningClient(tune)
+    host.probe()
+    return host
 
 
 def _plan(
@@ -133,12 +156,13 @@ def _plan(
     run: Run,
     meter: Meter,
     engine: Engine,
+    tuned: Engine | None,
     tuner: LocalEngine | None,
     judge: Judge | None,
     progress: Progress,
 ) -> tuple[Plan, PromptSearch]:
     task, split = opened.task, opened.split
-    engines = (engine, tuner, judge.engine if judge is not None else None)
+    engines = (engine, tuned, judge.engine if judge is not None else None)
     models = tuple(each.model_id for each in engines if each is not None)
     if run.plan_path.exists():
         plan = Plan.model_validate_json(run.plan_path.read_bytes())
@@ -155,13 +179,14 @@ def _plan(
     rates: dict[Arm, Rates] = {}
     with meter.stage(CALIBRATION):
         rates["prompt"] = calibrate(task, engine, task.models.prompt, split.train, meter)
-        if tuner is not None and task.models.tune is not None:
-            lengths["fine-tune"], calls = lengths["prompt"], rates["prompt"]
-            if tuner is not engine:
-                lengths["fine-tune"] = measure_lengths(task, tuner, rows)
-                calls = calibrate(task, tuner, task.models.tune, split.train, meter)
+        if tuned is not None and task.models.tune is not None:
+            lengths["fine-tune"], rates["fine-tune"] = lengths["prompt"], rates["prompt"]
+            if tuned is not engine:
+                lengths["fine-tune"] = measure_lengths(task, tuned, rows)
+                rates["fine-tune"] = calibrate(task, tuned, task.models.tune, split.train, meter)
+        if tuner is not None:
             trained = training_rate(task, tuner, split.train, meter)
-            rates["fine-tune"] = calls.model_copy(update={"train": trained})
+            rates["fine-tune"] = rates["fine-tune"].model_copy(update={"train": trained})
         judging = use_per_answer(judge, split.train, run) if judge is not None else None
     search = _search(opened, engine, max_answer(lengths.values()))
     retention = retention_stages(opened, tuner, rates["fine-tune"]) if tuner is not None else ()

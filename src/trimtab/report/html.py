@@ -11,7 +11,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from trimtab.report import labels, numbers, plots, search, values, view
+from trimtab.report import consistency, gains, labels, numbers, plots, search, values, view
 from trimtab.types import Decision
 
 WIDE, NARROW = 760.0, 340.0
@@ -27,11 +27,13 @@ SECTIONS = {
     "change": "What would change this",
     "gates": "Gates",
     "arms": "Both arms on the test",
+    "consistency": "Asked again, answered alike?",
     "search": "Was prompting exhausted?",
     "variants": "All variants on dev",
     "curve": "Learning curve",
     "cost": "Quality against cost",
     "money": "Break-even",
+    "language": "Domain language",
     "retention": "What the fine-tune loses elsewhere",
     "examples": "Examples",
     "failures": "Failed calls",
@@ -86,6 +88,7 @@ def _figures(decision: Decision) -> dict[str, Figure | None]:
             plots.quality_by_cost,
             plots.quality_by_tokens,
             plots.break_even,
+            plots.tornado,
         )
     }
 
@@ -104,7 +107,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(values=values, view=view, labels=labels, search=search)
+    environment.globals.update(
+        values=values, view=view, labels=labels, search=search, consistency=consistency, gains=gains
+    )
     environment.filters["clip"] = lambda text: values.shorten(text, MOST_CHARACTERS)
     return environment
 

@@ -118,7 +118,7 @@ def arm_rows(decision: Decision) -> list[ArmRow]:
             lambda s: values.interval(s.validity),
             _goal("≥", goal("validity"), values.score),
         ),
-        _row(decision, "Same answer when repeated", lambda s: values.interval(s.agreement)),
+        _row(decision, "Same answer when sampled again", lambda s: values.interval(s.agreement)),
         _row(decision, "Prompt tokens", lambda s: values.tokens(s.prompt_tokens)),
         _row(decision, "Tokens in", lambda s: values.tokens(s.tokens_in)),
         _row(decision, "of these, cached", lambda s: values.tokens(s.tokens_cached)),
@@ -178,6 +178,25 @@ def looked(decision: Decision) -> str:
         f"{values.count(found.rows_saved)} rows. The interval above allows for the looks. That of "
         f"a fixed number of rows would be {fixed}, and is too narrow here."
     )
+
+
+def drawn(decision: Decision) -> str:
+    """What the interval of the difference allows for besides rows, and what it does not."""
+    found = decision.comparison
+    if found is None:
+        return ""
+    told = ""
+    if found.widened_by:
+        parts = " and ".join(
+            f"{name} (±{values.SPACE}{values.score(half)})"
+            for name, half in found.widened_by.items()
+        )
+        alone = values.interval(found.rows_alone, signed=True)
+        told = f"The interval allows for {parts}; over rows alone it is {alone}."
+    if found.not_in_interval:
+        missing = " and ".join(found.not_in_interval)
+        told += f" Not in it, because it was not drawn often enough to tell: {missing}."
+    return told.strip()
 
 
 def outlook(forecast: Forecast, unit: str) -> list[str]:

@@ -12,14 +12,16 @@ from typing import cast
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from trimtab.errors import DatabaseUnavailable
 from trimtab.serve import openai_format as api
+from trimtab.serve.body import read_body
 from trimtab.serve.capture import Capture, Upkeep
 from trimtab.serve.feedback import FeedbackBook
+from trimtab.serve.follow import Follower
 from trimtab.serve.limits import Quotas
 from trimtab.serve.live import Loader
 from trimtab.serve.metrics import Metrics
@@ -27,7 +29,6 @@ from trimtab.serve.redact import Redactor
 from trimtab.serve.refusal import Refused
 from trimtab.serve.service import Answered, Service
 from trimtab.serve.settings import ServeSettings
-from trimtab.serve.watch import Watch
 from trimtab.store.database import Database
 from trimtab.task.spec import Task
 
@@ -61,7 +62,7 @@ class Server:
         self._capture = Capture(open_for_traces, redact)
         self._upkeep = Upkeep(open_for_traces, task.name, retention)
         self._service = Service(task.name, settings, self._capture, self._metrics)
-        self._watch = Watch(open_database, self._service, loader, self._metrics)
+        self._follower = Follower(open_database, self._service, loader, self._metrics)
         self._feedback = FeedbackBook(open_database, redact, task)
         self._quotas = Quotas(settings.limits)
 
@@ -85,11 +86,11 @@ class Server:
 
     async def start(self) -> None:
         """Load keys and promoted variants. Raises `TrimtabError` where they cannot be used."""
-        await self._watch.start()
+        await self._follower.start()
 
     @property
     def needs_keys(self) -> bool:
-        return not self._watch.keyring.open
+        return not self._follower.keyring.open
 
     async def close(self) -> None:
         """Answer and write what is under way, then let everything go."""
@@ -97,12 +98,12 @@ class Server:
         await self._loader.finish()
         await asyncio.to_thread(self._capture.close)
         await asyncio.to_thread(self._upkeep.close)
-        self._watch.close()
+        self._follower.close()
         self._feedback.close()
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        following = asyncio.create_task(self._watch.follow())
+        following = asyncio.create_task(self._follower.follow())
         try:
             yield
         finally:
@@ -116,9 +117,9 @@ class Server:
 
         async def guarded(request: Request) -> Response:
             try:
-                key = self._watch.keyring.owner(request.headers.get("authorization"))
+                key = self._follower.keyring.owner(request.headers.get("authorization"))
                 with self._quotas.call(key):
-                    body = await _read_body(request, self._settings.limits.body_bytes)
+                    body = await read_body(request, self._settings.limits.body_bytes)
                     return await handler(request, body)
             except Refused as refused:
                 self._metrics.refused(refused.status)
@@ -160,7 +161,7 @@ class Server:
     async def _health(self, request: Request) -> Response:
         """200 where calls are answered and captured as they should be."""
         live = self._service.live
-        problem = self._watch.problem
+        problem = self._follower.problem
         if live is None:
             problem = problem or "no variant is promoted yet"
         elif not self._capture.healthy:
@@ -178,23 +179,6 @@ class Server:
     async def _show_metrics(self, request: Request) -> Response:
         self._metrics.waiting.set(self._loader.waiting())
         return Response(self._metrics.text(), media_type="text/plain; version=0.0.4")
-
-
-async def _read_body(request: Request, most: int) -> bytes:
-    """Raises `Refused` for a body of more than `most` bytes, of which no more are read."""
-    refusal = Refused(413, f"the body may have {most} bytes", code="request_too_large")
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > most:
-        raise refusal
-    body = bytearray()
-    try:
-        async for part in request.stream():
-            body += part
-            if len(body) > most:
-                raise refusal
-    except ClientDisconnect:
-        raise Refused(400, "the connection ended inside the body") from None
-    return bytes(body)
 
 
 def _reply(task: str, answered: Answered) -> api.Reply:

@@ -28,11 +28,11 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def log_to_stderr() -> None:
-    """Send the log of the server, and that of uvicorn, to stderr."""
+def log_to_stderr(server: str = "trimtab.serve") -> None:
+    """Send the log of a server, and that of uvicorn, to stderr."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    for name in ("trimtab.serve", "uvicorn.error"):
+    for name in (server, "uvicorn.error"):
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler]
         logger.setLevel(logging.INFO)

@@ -71,6 +71,22 @@ def current(database: Database, task: str) -> Change | None:
     return next(iter(history(database, task, last=1)), None)
 
 
+def champion_since(database: Database, task: str) -> Change | None:
+    """The change with which the time of today's champion began; None where there is none.
+
+    What else changed since then, a canary's share for example, does not end that time.
+    """
+    now = current(database, task)
+    if now is None or now.state.champion is None:
+        return None
+    begun = now
+    for change in history(database, task, last=now.number):
+        if change.state.champion != now.state.champion:
+            break
+        begun = change
+    return begun
+
+
 def promote(
     database: Database, task: str, deployed: Deployed, role: Role, share: float, who: str, why: str
 ) -> Change:

@@ -36,7 +36,7 @@ def append(path: Path, rows: Iterable[Noun | Mapping[str, JsonValue]]) -> None:
     Raises:
         DiskFull: nothing more can be written; the file is as it was before the call.
     """
-    batch = b"".join(_json_line(row) for row in rows)
+    batch = b"".join(json_line(row) for row in rows)
     if not batch:
         return
     with translate_disk_full(path):
@@ -164,7 +164,8 @@ def translate_disk_full(path: Path) -> Iterator[None]:
         raise
 
 
-def _json_line(row: Noun | Mapping[str, JsonValue]) -> bytes:
+def json_line(row: Noun | Mapping[str, JsonValue]) -> bytes:
+    """A row as it stands in a JSON-lines file."""
     if isinstance(row, Noun):
         return row.model_dump_json().encode() + b"\n"
     text = json.dumps(row, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

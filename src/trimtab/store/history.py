@@ -15,6 +15,7 @@ from pydantic import JsonValue, ValidationError
 
 from trimtab.errors import RunError
 from trimtab.store.run import TEST_OPENINGS, read_info
+from trimtab.store.watching import ALARMS_FILE, DRIFT, Alarm
 from trimtab.task.load import TASK_FILE
 from trimtab.task.spec import Task
 
@@ -40,6 +41,8 @@ class TaskHistory:
 
     since: date | None = None
     changes: tuple[Change, ...] = ()
+    drifts: tuple[date, ...] = ()
+    """When the watch saw inputs or answers drift."""
 
 
 def task_history(root: Path) -> TaskHistory:
@@ -52,7 +55,8 @@ def task_history(root: Path) -> TaskHistory:
         parts = tuple(key for key in keys if before.get(key) != after.get(key))
         if parts:
             changes.append(Change(when.date(), parts))
-    return TaskHistory(versions[0][0].date() if versions else None, tuple(changes))
+    since = versions[0][0].date() if versions else None
+    return TaskHistory(since, tuple(changes), tuple(sorted(_drifted(root))))
 
 
 def meaning(settings: Mapping[str, JsonValue]) -> Meaning:
@@ -73,6 +77,18 @@ def meaning(settings: Mapping[str, JsonValue]) -> Meaning:
             parts[f"output.schema.{name}"] = field
         parts["output.schema"] = {k: v for k, v in schema.items() if k != "properties"}
     return parts
+
+
+def _drifted(root: Path) -> Iterator[date]:
+    """Days of the watch's alarms of drift, from the file that it writes for people."""
+    path = root / ALARMS_FILE
+    for line in path.read_text("utf-8").splitlines() if path.exists() else ():
+        try:
+            alarm = Alarm.model_validate_json(line)
+        except ValidationError:
+            continue
+        if alarm.kind in DRIFT:
+            yield alarm.opened.date()
 
 
 def _decided(root: Path) -> Iterator[tuple[datetime, Meaning]]:

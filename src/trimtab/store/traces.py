@@ -102,6 +102,15 @@ def read_traces(
         after = rows[-1][0]
 
 
+def count_calls(database: Database, task: str, since: datetime, until: datetime) -> dict[Role, int]:
+    """Kept calls from `since` to before `until`, by role."""
+    rows = database.query(
+        "SELECT role, COUNT(*) FROM traces WHERE task = ? AND id > ? AND id < ? GROUP BY role",
+        (task, _first_id(since), _first_id(until)),
+    )
+    return {role: int(count) for role, count in rows}
+
+
 def add_feedback(database: Database, feedback: Feedback) -> None:
     """Write it; on return it is on the disk."""
     with database.transaction():
@@ -116,6 +125,15 @@ def read_feedback(database: Database, task: str, trace: str) -> list[Feedback]:
     """What was said about one trace, the oldest first."""
     rows = database.query(
         "SELECT content FROM feedback WHERE task = ? AND trace = ? ORDER BY id", (task, trace)
+    )
+    return [Feedback.model_validate_json(content) for (content,) in rows]
+
+
+def feedback_since(database: Database, task: str, since: datetime) -> list[Feedback]:
+    """All that was said from `since` on, the oldest first."""
+    rows = database.query(
+        "SELECT content FROM feedback WHERE task = ? AND id > ? ORDER BY id",
+        (task, _first_id(since)),
     )
     return [Feedback.model_validate_json(content) for (content,) in rows]
 

@@ -69,19 +69,19 @@ def iter_examples(
         )
 
 
-def read_columns(path: Path, names: Sequence[str]) -> list[tuple[str | None, ...]]:
-    """The values of other columns, as text, for each row that `iter_examples` gives.
+def read_columns(path: Path, names: Sequence[str]) -> dict[str, tuple[str | None, ...]]:
+    """The values of other columns, as text, by the `source` of the example that a row became.
 
     Raises:
         DataError: no row has a column of one of these names.
     """
-    found = [
-        tuple(_as_text(row.fields.get(name)) for name in names)
+    found = {
+        f"{path.name}:{row.line}": tuple(_as_text(row.fields.get(name)) for name in names)
         for row in raw_rows(path)
         if isinstance(row, RawRow)
-    ]
+    }
     for place, name in enumerate(names):
-        if all(values[place] is None for values in found):
+        if all(values[place] is None for values in found.values()):
             raise DataError(f"{path}: no row has a column {name!r}, which data.slices names")
     return found
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from trimtab.task.data import dataset_hash, read_examples
+from trimtab.task.data import dataset_hash, iter_examples
 from trimtab.task.load import load_task
 from trimtab.task.near import near_duplicate_clusters
+from trimtab.task.reviewed import with_reviews
 from trimtab.task.spec import Task
 from trimtab.task.split import Split, make_split
 from trimtab.types import Example
@@ -37,13 +38,15 @@ class OpenTask:
 
 
 def open_task(path: Path) -> OpenTask:
-    """Open the task at `path`, a folder that holds `task.yaml` or the file itself.
+    """Open the task at `path`, a folder that holds `task.yaml` or the file itself. What experts
+    reviewed is part of its rows.
 
     Raises `TaskError` or `DataError` for what cannot be used.
     """
     task = load_task(path)
     folder = path if path.is_dir() else path.parent
-    examples = read_examples(folder / task.data.path, task.output, task.data.approved_by)
+    rows = iter_examples(folder / task.data.path, task.output, task.data.approved_by)
+    examples = list(with_reviews(rows, folder))
     near = near_duplicate_clusters([row.input for row in examples])
     split = make_split(
         examples, dev=task.data.dev, test=task.data.test, seed=task.seed, clusters=near

@@ -80,6 +80,10 @@ class Prices(Spec):
         fresh = tokens_in - tokens_cached
         return (fresh * self.input + tokens_cached * cached_input + tokens_out * self.output) / 1e6
 
+    def of_training(self, tokens: float) -> float:
+        """Money for training on so many tokens; 0 where no price for it is given."""
+        return tokens * (self.training or 0.0) / 1e6
+
 
 class ModelSpec(Spec):
     """One model: which engine runs it, and what it costs (token prices or a machine)."""

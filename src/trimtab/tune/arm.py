@@ -18,27 +18,18 @@ from trimtab.store.files import append, read_nouns, sha256_of
 from trimtab.task.spec import Task
 from trimtab.tune.lora import Epoch, TrainSettings, train
 from trimtab.tune.rows import TrainingRow, encode
+from trimtab.tune.trained import Trained
 from trimtab.types import (
     ADAPTER_FILE,
     Adapter,
     CurvePoint,
     Example,
     Interval,
-    Noun,
     Variant,
     VariantScore,
 )
 
 _UNMEASURED = Interval(estimate=None, low=None, high=None, n=0, method="not measured")
-
-
-class Trained(Noun):
-    """One finished training: its point on the curve and the variant of its best epoch."""
-
-    point: CurvePoint
-    variant: Variant
-    tried: tuple[Variant, ...]
-    """The variants of all its epochs, in order."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +63,7 @@ class TuneArm:
         trained: list[Trained] = []
         try:
             sweep = self._sweep(rows[: sizes[0]], dev_rows)
-            rate = min(sweep, key=lambda point: point.dev_loss).learning_rate
+            rate = _best_rate(sweep)
             for size in sizes:
                 if size in finished:
                     # Scored before, so without a call; the caller hears of them in each sitting.
@@ -192,3 +183,13 @@ class TuneArm:
         for weights in self.folder.glob(f"{trained.point.rows}-rows-*/*/*.safetensors"):
             if weights.parent != kept or weights.name != ADAPTER_FILE:
                 weights.unlink()
+
+
+def _best_rate(sweep: Sequence[CurvePoint]) -> float:
+    """Of the training with the least dev loss."""
+    tried = [
+        (point.dev_loss, point.learning_rate)
+        for point in sweep
+        if point.dev_loss is not None and point.learning_rate is not None
+    ]
+    return min(tried, key=lambda each: each[0])[1]

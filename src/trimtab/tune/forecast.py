@@ -65,7 +65,8 @@ def forecast(
             statement=statement,
         )
     rows = np.unique(np.geomspace(curve.rows[0], MAX_REACH * largest, _GRID).round())
-    qualities = np.clip(1 - error_draws(curve, rows, seed), 0.0, 1.0)
+    drawn = 1 - error_draws(curve, rows, seed)
+    qualities = np.clip(drawn + _luck_of_dev(of_size, seed), 0.0, 1.0)
     bands = np.quantile(qualities, (0.5, *_TAILS), axis=0)
     shown = np.linspace(0, len(rows) - 1, _SHOWN).round().astype(int)
     crossings = _crossings(qualities, rows, np.full(DRAWS, goal))
@@ -89,7 +90,7 @@ def forecast(
         label_cost_high=costs[2],
         chance=float(np.isfinite(crossings).mean()),
         at_reach=end,
-        to_beat_prompt=_beating(prompt, qualities, rows, have, label_cost, seed),
+        to_beat_prompt=_beating(prompt, np.clip(drawn, 0.0, 1.0), rows, have, label_cost, seed),
         statement=_statement(goal, largest, crossing, bands[:, -1]),
         curve=tuple(
             (int(n), float(middle), float(low), float(high))
@@ -120,12 +121,23 @@ def _quality_curve(of_size: Mapping[int, Sequence[CurvePoint]]) -> Curve:
     return Curve(np.array([*of_size], dtype=np.float64), np.array(errors), np.array(sds))
 
 
+def _luck_of_dev(of_size: Mapping[int, Sequence[CurvePoint]], seed: int) -> Array:
+    """(DRAWS, 1) by how much the dev rows may flatter a curve as a whole: all sizes share them, so
+    that more sizes do not average it out."""
+    largest = [*of_size.values()][-1]
+    sampling = float(np.mean([_sd(point.dev_quality) for point in largest]))
+    return np.random.default_rng([seed, 1]).normal(0.0, sampling, (DRAWS, 1))
+
+
 def _loss_ahead(
     of_size: Mapping[int, Sequence[CurvePoint]], seed: int
 ) -> tuple[tuple[int, float, float, float], ...]:
     """Dev loss at 2, 4 and 8 times the largest size. Which rows are in dev moves the losses of all
     sizes alike, so that only the spread of seeds counts as noise."""
-    losses = [np.array([point.dev_loss for point in same]) for same in of_size.values()]
+    told = [[p.dev_loss for p in same if p.dev_loss is not None] for same in of_size.values()]
+    if not all(told):
+        return ()  # an endpoint that trains need not tell it
+    losses = [np.array(same) for same in told]
     curve = Curve(
         np.array([*of_size], dtype=np.float64),
         np.array([same.mean() for same in losses]),
@@ -149,7 +161,9 @@ def _beating(
     label_cost: float | None,
     seed: int,
 ) -> RowsNeeded | None:
-    """When the curve passes the best prompt, whose own quality is as sure as its interval says."""
+    """When the curve passes the best prompt, whose own quality is as sure as its interval says.
+
+    Both are measured on the same dev rows, whose luck moves them alike and is left out here."""
     if prompt is None or None in (prompt.estimate, prompt.low, prompt.high):
         return None
     assert prompt.estimate is not None

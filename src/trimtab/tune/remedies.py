@@ -88,6 +88,7 @@ def retrained(
     `adapters` is the run's adapter folder. `on_tokens` may raise, as in `train`; the next call goes
     on from there.
     """
+    assert adapter.learning_rate is not None, "an adapter that was trained elsewhere"
     search, prompt = task.search, tuned_prompt(task)
     settings = TrainSettings(
         learning_rate=adapter.learning_rate * recipe.rate,

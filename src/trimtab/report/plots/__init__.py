@@ -8,6 +8,7 @@ from trimtab.report.plots.arms import arms
 from trimtab.report.plots.cost import quality_by_cost, quality_by_tokens
 from trimtab.report.plots.curve import learning_curve
 from trimtab.report.plots.search import plateau_curve
+from trimtab.report.plots.tornado import tornado
 from trimtab.report.plots.volume import break_even
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "plateau_curve",
     "quality_by_cost",
     "quality_by_tokens",
+    "tornado",
 ]

@@ -21,7 +21,7 @@ POLL_S = 0.25
 _log = logging.getLogger("trimtab.serve")
 
 
-class Watch:
+class Follower:
     """Keeps `service.live` and `keyring` as the database has them."""
 
     def __init__(

@@ -1,0 +1,1 @@
+"""Is the verdict right? Simulated teams decide from recorded outcomes. See docs/truth.md."""

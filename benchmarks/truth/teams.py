@@ -1,0 +1,329 @@
+"""Simulated teams: what each wants and has, and what Trimtab tells it from recorded outcomes.
+
+Choosing on dev, looking at the sealed test, the comparison, the forecast, the money, the gates and
+the rule are Trimtab's own code. Only where answers come from is different: out of the records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+from benchmarks.truth.record import Prompted
+from benchmarks.truth.world import Records, World, both_ways
+
+from trimtab.compare.looking import Looking
+from trimtab.compare.paired import compare
+from trimtab.compare.plateau import plateau
+from trimtab.compare.records import answered
+from trimtab.compare.sequential import deciding
+from trimtab.compare.summary import summarise
+from trimtab.decide.cost import cost_of_1000_calls
+from trimtab.decide.evidence import Evidence
+from trimtab.decide.money import Effort, money
+from trimtab.decide.rule import decide
+from trimtab.prompt.race import Entry, Race
+from trimtab.prompt.search import DEMONSTRATIONS, INSTRUCTIONS, LAST_SHARE
+from trimtab.steps import Candidates
+from trimtab.task.spec import (
+    Constraints,
+    Goals,
+    Labelling,
+    Models,
+    ModelSpec,
+    Prices,
+    Task,
+    Traffic,
+    Upkeep,
+)
+from trimtab.tune.forecast import forecast
+from trimtab.types import (
+    Comparison,
+    CurvePoint,
+    Example,
+    Forecast,
+    Money,
+    Plateau,
+    Record,
+    Sequential,
+    Variant,
+    VariantScore,
+    Verdict,
+)
+
+ROWS = (75, 100, 150, 200, 300, 400, 600)
+"""Labelled rows of a team. With 60 Trimtab refuses: dev and test leave too few to train on."""
+GOALS = (0.7, 0.8, 0.9, 0.95)
+SMALLEST_DIFFERENCES = (0.02, 0.03, 0.05)
+CALLS_PER_MONTH = (3e3, 3e6)
+VALUE_OF_RIGHT_ANSWER = (0.001, 0.3)
+"""Both drawn evenly on a logarithmic scale between these."""
+PRICES = Prices(input=0.1, cached_input=0.05, output=0.4, training=0.5)
+"""USD per million tokens of both models: a small hosted model's."""
+LABEL_COST = 0.1
+UPKEEP = Upkeep(
+    owner="a team",
+    review_every_days=30,
+    retrain_every_months=6,
+    cost_per_month=700,
+    rollback=True,
+)
+TODAY = date(2026, 6, 1)
+_READ, _WRITTEN = 600.0, 150.0
+"""Tokens a second, for the order of the search's costs."""
+
+
+@dataclass(frozen=True)
+class Team:
+    """What a team has and wants. Rows are split as Trimtab does by default."""
+
+    number: int
+    rows: int
+    goal: float
+    least: float
+    calls: float
+    value: float
+
+    @property
+    def test(self) -> int:
+        return min(max(self.rows // 5, 30), 300)
+
+    @property
+    def dev(self) -> int:
+        return min(max(self.rows // 10, 20), 100)
+
+    @property
+    def train(self) -> int:
+        return self.rows - self.test - self.dev
+
+    def task(self, task: Task) -> Task:
+        """Its task file: every condition that is asked for is met."""
+        model = ModelSpec(prices=PRICES)
+        return task.model_copy(
+            update={
+                "goals": Goals(quality=self.goal, smallest_difference=self.least),
+                "constraints": Constraints(general_ability="not-needed"),
+                "traffic": Traffic(
+                    calls_per_month=self.calls,
+                    stable_since=date(2026, 1, 1),
+                    value_per_correct_answer=self.value,
+                ),
+                "models": Models(prompt=model, tune=model),
+                "labelling": Labelling(cost_per_example=LABEL_COST),
+                "upkeep": UPKEEP,
+                "seed": self.number,
+            }
+        )
+
+
+def draw_team(number: int) -> Team:
+    """The same number is always the same team."""
+    rng = np.random.default_rng([number, 0])
+    calls, value = (
+        float(np.exp(rng.uniform(*np.log(each))))
+        for each in (CALLS_PER_MONTH, VALUE_OF_RIGHT_ANSWER)
+    )
+    return Team(
+        number=number,
+        rows=int(rng.choice(ROWS)),
+        goal=float(rng.choice(GOALS)),
+        least=float(rng.choice(SMALLEST_DIFFERENCES)),
+        calls=calls,
+        value=value,
+    )
+
+
+@dataclass(frozen=True)
+class Told:
+    """What Trimtab tells a team, and what it chose for each arm."""
+
+    verdict: Verdict
+    prompt: Variant
+    tuned: Variant | None
+    scores: tuple[VariantScore, ...]
+    """On the sealed test: the prompt's, then the fine-tune's where there is one."""
+    comparison: Comparison | None
+    money: Money | None
+    forecast: Forecast | None
+
+
+def tell(world: World, team: Team) -> Told:
+    """Decide for one team."""
+    task = team.task(world.task)
+    rng = np.random.default_rng([team.number, 1])
+    prompts, records = world.prompts(team.train)
+    dev, test = (_Drawn(world, records, rng, size, task) for size in (team.dev, team.test))
+    candidates, state = _search(dev, prompts, task)
+    points = _tune(world, team, dev, candidates)
+    chosen = [each for arm in ("prompt", "fine-tune") if (each := candidates.best(arm))]
+    found, looked = _confirm(test, chosen, task)
+    comparison = _compare(found, chosen, task)
+    if comparison is not None and looked is not None:
+        comparison = deciding(comparison, looked)
+    scores = [_priced(each, found[each.id], task) for each in chosen]
+    outlook = (
+        forecast(
+            points,
+            team.goal,
+            LABEL_COST,
+            team.number,
+            labelled=team.train,
+            prompt=candidates.scores[candidates.variants.index(chosen[0])].quality,
+        )
+        if points
+        else None
+    )
+    tuned = scores[1] if len(scores) > 1 else None
+    costs = money(task, scores[0], tuned, comparison, effort(world, points)) if tuned else None
+    evidence = Evidence(
+        task=task,
+        today=TODAY,
+        prompt=scores[0],
+        fine_tune=tuned,
+        comparison=comparison,
+        money=costs.money if costs else None,
+        money_missing=costs.missing if costs else (),
+        forecast=outlook,
+        n_train=team.train,
+        rows_approved=team.rows,
+        rows_total=team.rows,
+        prompt_search_complete=True,
+        plateau=state,
+        no_tuning=None if points else "too few rows",
+    )
+    return Told(
+        verdict=decide(evidence),
+        prompt=chosen[0],
+        tuned=chosen[1] if tuned else None,
+        scores=tuple(scores),
+        comparison=comparison,
+        money=evidence.money,
+        forecast=outlook,
+    )
+
+
+class _Drawn:
+    """Rows of the pool, drawn with replacement; each drawing is a row of its own."""
+
+    def __init__(
+        self, world: World, records: Records, rng: np.random.Generator, size: int, task: Task
+    ) -> None:
+        places = rng.integers(len(world.rows), size=size)
+        self._records = records
+        self._sources = {f"{world.ids[p]}.{i}": world.ids[p] for i, p in enumerate(places)}
+        self.rows = [
+            Example(id=name, input="", target=world.rows[place].target)
+            for name, place in zip(self._sources, places, strict=True)
+        ]
+        self._task = task
+
+    def of(self, variant: Variant, rows: Sequence[Example]) -> list[Record]:
+        recorded = self._records[variant.id]
+        return [
+            recorded[self._sources[row.id]].model_copy(update={"example": row.id}) for row in rows
+        ]
+
+    def score(self, variant: Variant) -> VariantScore:
+        records = self.of(variant, self.rows)
+        return summarise(variant, "dev", records, self._task.metric, self._task.seed)
+
+
+def _search(dev: _Drawn, prompts: Sequence[Prompted], task: Task) -> tuple[Candidates, Plateau]:
+    """Race the recorded prompts stage by stage, in the order of the search: by the number of
+    demonstrations, nearest ones first."""
+    by_recipe = {each.recipe: each.variant for each in prompts}
+    race = Race(dev.rows, task.metric, dev.of, by_recipe.__getitem__, _seconds, task.seed)
+    for stage in (INSTRUCTIONS, DEMONSTRATIONS):
+        recipes = [each.recipe for each in prompts if each.stage == stage]
+        race.run(stage, sorted(recipes, key=lambda each: (each.shown, not each.nearest)))
+    candidates = Candidates()
+    finished = [each for each in race.entries if each.finished]
+    for entry in finished:
+        candidates.variants.append(entry.variant)
+        candidates.scores.append(dev.score(entry.variant))
+    return candidates, _plateau(race, finished, task)
+
+
+def _plateau(race: Race, finished: Sequence[Entry], task: Task) -> Plateau:
+    """As if the search had gone on, without finding anything, for as long as it asks of itself."""
+    assert race.leader is not None
+    return plateau(
+        [each.scores for each in finished],
+        [each.seconds for each in finished],
+        max(race.seconds, race.leader.seconds / (1 - LAST_SHARE)),
+        task.goals.smallest_difference,
+        None,
+        task.seed,
+    )
+
+
+def _seconds(record: Record) -> float:
+    answer = record.completion
+    if answer is None:
+        return 0.0
+    return (answer.tokens_in - answer.tokens_cached) / _READ + answer.tokens_out / _WRITTEN
+
+
+def _tune(world: World, team: Team, dev: _Drawn, candidates: Candidates) -> list[CurvePoint]:
+    """Score every size that the team can train on its dev rows; points of its learning curve."""
+    points = []
+    for each in world.tuned(team.train):
+        candidates.variants.append(each.variant)
+        candidates.scores.append(dev.score(each.variant))
+        points.append(each.point.model_copy(update={"dev_quality": candidates.scores[-1].quality}))
+    best = candidates.best("fine-tune")
+    if best is not None:
+        held = next(b for a, b in map(both_ways, world.trained) if a == best)
+        candidates.variants.append(held)
+        candidates.scores.append(dev.score(held))
+    return points
+
+
+def _confirm(
+    test: _Drawn, chosen: Sequence[Variant], task: Task
+) -> tuple[dict[str, list[Record]], Sequential | None]:
+    """The finalists' records of the test rows, as many as were looked at, and how that went."""
+    looking = Looking(
+        test.rows, task.metric, task.goals.quality, task.goals.smallest_difference, {}
+    )
+    found: dict[str, list[Record]] = {variant.id: [] for variant in chosen}
+    both = len(chosen) == 2
+    for rows in looking.blocks() if both else [test.rows]:
+        for variant in chosen:
+            found[variant.id] += test.of(variant, rows)
+        if both:
+            looking.add(*(found[variant.id][-len(rows) :] for variant in chosen))
+    return found, looking.looked if both else None
+
+
+def _compare(
+    found: Mapping[str, list[Record]], chosen: Sequence[Variant], task: Task
+) -> Comparison | None:
+    if len(chosen) < 2:
+        return None
+    return compare(*(found[variant.id] for variant in chosen), task.metric, None, task.seed)
+
+
+def _priced(variant: Variant, records: Sequence[Record], task: Task) -> VariantScore:
+    score = summarise(variant, "test", records, task.metric, task.seed)
+    spec = task.models.prompt if variant.arm == "prompt" else task.models.tune
+    assert spec is not None
+    cost = cost_of_1000_calls(score, spec, answered(records), None, task.seed)
+    return score.model_copy(
+        update={"money_per_1000": cost.estimate if cost else None, "money_interval": cost}
+    )
+
+
+def effort(world: World, points: Sequence[CurvePoint]) -> Effort:
+    """What the fine-tune of the largest of these sizes took: the sweep, then every size."""
+    kept = {(point.rows, point.learning_rate) for point in points}
+    lost = [each for each in world.sweep if (each.rows, each.learning_rate) not in kept]
+    return Effort(
+        seconds=sum(each.seconds for each in [*lost, *points]),
+        tokens=sum(each.train_tokens for each in [*lost, *points]),
+        retrain_seconds=sum(each.seconds for each in points),
+        retrain_tokens=sum(each.train_tokens for each in points),
+        labels_used=max(each.rows for each in points),
+    )

@@ -1,0 +1,226 @@
+"""The break-even formula, how sure its answer is, and which input the answer hangs on.
+
+Formula: docs/statistics.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab.types import Swing
+
+Array = NDArray[np.float64]
+
+DRAWS = 10_000
+PRICE_ERROR = 0.1
+"""Relative standard deviation of prices in the Monte-Carlo: Trimtab's choice."""
+STATED_ERROR = 0.3
+"""The same of amounts that the team states, for `tornado` only: Trimtab's choice."""
+_END = 1.644854
+"""Normal quantile of 95%: standard deviations from the middle to either end."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The formula's terms: money per call, per month, and the worth of one more right answer."""
+
+    calls: float
+    prompt: float
+    tune: float
+    fixed: float
+    monthly: float
+    horizon: float
+    value: float
+    difference: float
+
+    @property
+    def overhead(self) -> float:
+        """Monthly cost of having a fine-tune at all."""
+        return self.fixed / self.horizon + self.monthly
+
+    @property
+    def saving_per_call(self) -> float:
+        return self.prompt - self.tune + self.value * self.difference
+
+    @property
+    def break_even(self) -> float | None:
+        """Calls a month; None where no volume pays."""
+        return self.overhead / self.saving_per_call if self.saving_per_call > 0 else None
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """How unsure the terms are: relative standard deviations, that of `difference` absolute."""
+
+    calls: float
+    prompt_price: float
+    tune_price: float
+    one_price: bool
+    """Both arms pay one price, so that an error in it moves both."""
+    difference: float
+
+    @property
+    def log_calls(self) -> float:
+        """Standard deviation of the logarithm of the calls, whose mean stays as it is."""
+        return math.sqrt(math.log1p(self.calls**2))
+
+
+def saving_draws(terms: Terms, doubt: Doubt, seed: int) -> Array:
+    """(DRAWS,) savings a month. The same chance for one seed, whatever the terms, so that terms
+    compare."""
+    rng = np.random.default_rng(seed)
+    calls = terms.calls * rng.lognormal(-(doubt.log_calls**2) / 2, doubt.log_calls, DRAWS)
+    errors = rng.standard_normal((2, DRAWS))
+    tune_price = np.maximum(1 + doubt.tune_price * errors[0], 0.0)
+    prompt_price = np.maximum(1 + doubt.prompt_price * errors[1], 0.0)
+    if doubt.one_price:
+        prompt_price = tune_price
+    quality = rng.normal(terms.difference, doubt.difference, DRAWS).clip(-1, 1)
+    per_call = terms.prompt * prompt_price - terms.tune * tune_price + terms.value * quality
+    savings: Array = calls * per_call - terms.overhead * tune_price
+    return savings
+
+
+def chance_of_paying(terms: Terms, doubt: Doubt, seed: int) -> float:
+    return float((saving_draws(terms, doubt, seed) > 0).mean())
+
+
+_Pin = Callable[[float], tuple[Terms, Doubt]]
+"""The terms with one of them known to be so, and what is left in doubt."""
+
+
+@dataclass(frozen=True)
+class _Input:
+    """One input of the formula with its 5% and 95% ends."""
+
+    name: str
+    unit: Literal["money", "calls", "difference", "months", "factor"]
+    basis: Literal["measured", "stated"]
+    ends: tuple[float, float]
+    pin: _Pin
+
+
+def tornado(terms: Terms, doubt: Doubt, seed: int) -> tuple[Swing, ...]:
+    """Each input at its 5% and 95% ends while the others stay in doubt, the widest swing first.
+
+    Ends of what is drawn are those of its distribution; those of an amount that the team states are
+    1.645 STATED_ERROR away. Inputs that change nothing are left out.
+    """
+    swings = []
+    for each in _inputs(terms, doubt):
+        if each.ends[0] == each.ends[1]:
+            continue
+        (low, doubt_low), (high, doubt_high) = map(each.pin, each.ends)
+        swings.append(
+            Swing(
+                name=each.name,
+                unit=each.unit,
+                basis=each.basis,
+                low=each.ends[0],
+                high=each.ends[1],
+                p_low=chance_of_paying(low, doubt_low, seed),
+                p_high=chance_of_paying(high, doubt_high, seed),
+                break_even_low=low.break_even,
+                break_even_high=high.break_even,
+            )
+        )
+    return tuple(sorted(swings, key=_width, reverse=True))
+
+
+def _width(swing: Swing) -> tuple[float, float]:
+    """How far the probability swings, then how far the break-even does, as a ratio."""
+    chance = abs(swing.p_high - swing.p_low)
+    low, high = swing.break_even_low, swing.break_even_high
+    if low is None or high is None:
+        return chance, 0.0 if low == high else math.inf
+    return chance, max(low, high) / max(min(low, high), 1e-9)
+
+
+def _inputs(terms: Terms, doubt: Doubt) -> Iterator[_Input]:
+    away = _END * doubt.difference
+    ends = (max(-1.0, terms.difference - away), min(1.0, terms.difference + away))
+    middle, reach = math.exp(-(doubt.log_calls**2) / 2), math.exp(_END * doubt.log_calls)
+    if terms.value:
+        yield _Input(
+            "quality that tuning adds",
+            "difference",
+            "measured",
+            ends,
+            lambda x: (replace(terms, difference=x), replace(doubt, difference=0.0)),
+        )
+        yield _stated("worth of a right answer", "money", terms.value, terms, doubt, "value")
+    yield _Input(
+        "calls a month",
+        "calls",
+        "stated",
+        (terms.calls * middle / reach, terms.calls * middle * reach),
+        lambda x: (replace(terms, calls=x), replace(doubt, calls=0.0)),
+    )
+    yield from _prices(terms, doubt)
+    yield _stated("upkeep a month", "money", terms.monthly, terms, doubt, "monthly")
+    yield _stated("one-off cost", "money", terms.fixed, terms, doubt, "fixed")
+    yield _stated("horizon", "months", terms.horizon, terms, doubt, "horizon")
+
+
+def _stated(
+    name: str,
+    unit: Literal["money", "months"],
+    amount: float,
+    terms: Terms,
+    doubt: Doubt,
+    field: str,
+) -> _Input:
+    away = _END * STATED_ERROR * amount
+    return _Input(
+        name,
+        unit,
+        "stated",
+        (amount - away, amount + away),
+        lambda x: (replace(terms, **{field: x}), doubt),
+    )
+
+
+def _prices(terms: Terms, doubt: Doubt) -> Iterator[_Input]:
+    """Of 1,000 calls; what the fine-tune costs besides moves with its price."""
+
+    def tune(factor: float) -> Terms:
+        return replace(
+            terms,
+            tune=terms.tune * factor,
+            fixed=terms.fixed * factor,
+            monthly=terms.monthly * factor,
+        )
+
+    def ends(error: float, amount: float) -> tuple[float, float]:
+        return amount * (1 - _END * error), amount * (1 + _END * error)
+
+    sure = replace(doubt, prompt_price=0.0, tune_price=0.0)
+    if doubt.one_price:
+        yield _Input(
+            "prices, the same for both",
+            "factor",
+            "stated",
+            ends(doubt.tune_price, 1.0),
+            lambda x: (replace(tune(x), prompt=terms.prompt * x), sure),
+        )
+        return
+    yield _Input(
+        "1,000 calls with the prompt",
+        "money",
+        "stated",
+        ends(doubt.prompt_price, 1000 * terms.prompt),
+        lambda x: (replace(terms, prompt=x / 1000), replace(doubt, prompt_price=0.0)),
+    )
+    yield _Input(
+        "1,000 calls with the fine-tune",
+        "money",
+        "stated",
+        ends(doubt.tune_price, 1000 * terms.tune),
+        lambda x: (tune(x / (1000 * terms.tune)), replace(doubt, tune_price=0.0)),
+    )

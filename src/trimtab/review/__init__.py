@@ -1,0 +1,1 @@
+"""Experts review what was answered, and the pages from which a served task is looked after."""

@@ -1,0 +1,1 @@
+"""Fine-tuning at any endpoint that speaks OpenAI's files and fine-tuning jobs."""

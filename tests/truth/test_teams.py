@@ -1,0 +1,96 @@
+"""The replay gives the answers that are known beforehand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from benchmarks.truth.teams import ROWS, Team, draw_team, tell
+
+from trimtab.prompt.variants import constrained
+from trimtab.task.split import place_rows
+
+from .factories import team, world
+
+FAR_BETTER = {25: 0.6, 50: 0.7, 100: 0.8, 200: 0.9, 400: 1.0}
+TEAMS = range(40)
+
+
+@pytest.mark.parametrize("rows", ROWS)
+def test_a_team_splits_its_rows_as_trimtab_does(rows):
+    ids = [str(i) for i in range(rows)]
+    places = place_rows(ids, [None] * rows, dev=None, test=None, seed=0, clusters=range(rows))
+    mine = team(rows=rows)
+    assert (mine.train, mine.dev, mine.test) == tuple(
+        map(len, (places.train, places.dev, places.test))
+    )
+
+
+def test_the_same_number_is_the_same_team_with_the_same_verdict():
+    made = world([0.5, 0.6, 0.6], FAR_BETTER)
+    assert draw_team(7) == draw_team(7) != draw_team(8)
+    assert tell(made, team(number=3)) == tell(made, team(number=3))
+
+
+def test_a_fine_tune_that_is_far_better_and_pays_is_said():
+    made = world([0.5, 0.6, 0.6], FAR_BETTER)
+    words = [tell(made, team(number=n)).verdict.word for n in TEAMS]
+    assert words.count("fine-tune") == len(TEAMS)
+
+
+def test_a_prompt_that_meets_the_goal_is_kept_whatever_the_fine_tune_adds():
+    made = world([0.5, 0.97, 0.97], FAR_BETTER)
+    words = {tell(made, team(number=n, goal=0.8)).verdict.word for n in TEAMS}
+    assert words == {"prompt"}
+
+
+def test_a_fine_tune_that_is_no_better_is_never_said():
+    made = world([0.6, 0.6, 0.6], {25: 0.6, 50: 0.6, 100: 0.6, 200: 0.6, 400: 0.6})
+    words = [tell(made, team(number=n)).verdict.word for n in TEAMS]
+    assert "fine-tune" not in words
+
+
+def test_a_fine_tune_that_nobody_has_use_for_is_not_said():
+    made = world([0.5, 0.6, 0.6], FAR_BETTER)
+    told = tell(made, team(calls=100.0))
+    assert told.money is not None
+    assert told.money.saving_per_month.estimate < 0
+    assert told.verdict.word == "prompt"
+
+
+def test_only_sizes_that_the_team_has_rows_for_are_trained():
+    made = world([0.5, 0.6, 0.6], FAR_BETTER)
+    few = team(rows=200)
+    assert few.train == 140
+    within = [each.variant for each in made.trained[:3]]
+    chosen = [tell(made, replace(few, number=n)).tuned for n in TEAMS]
+    assert set(chosen) <= {*within, *map(constrained, within)}
+    assert chosen.count(within[2]) > len(TEAMS) / 2
+
+
+def test_nearest_demonstrations_come_from_the_largest_pool_that_the_team_has():
+    made = world([0.5], FAR_BETTER, nearest={50: 0.6, 200: 0.9})
+    (_, poor), (_, rich) = (made.prompts(rows) for rows in (199, 200))
+    (prompt,) = made.nearest[50][0]
+    shares = [
+        np.mean([r.outcome.metrics["accuracy"] for r in records[prompt.variant.id].values()])
+        for records in (poor, rich)
+    ]
+    assert shares == pytest.approx([0.6, 0.9])
+    assert len(made.prompts(49)[0]) == 1
+
+
+def test_samples_are_independent_draws_of_the_whole_pool():
+    """The prompt's test score is right on average, and the 95% interval holds it about as often."""
+    made = world([0.7], {})
+    scores = [tell(made, team(number=n)).scores[0].quality for n in range(300)]
+    assert np.mean([score.estimate for score in scores]) == pytest.approx(0.7, abs=0.01)
+    held = np.mean([score.low <= 0.7 <= score.high for score in scores])
+    assert 0.91 <= held <= 0.99
+
+
+def test_without_a_trained_size_there_is_no_second_arm():
+    made = world([0.5, 0.6, 0.6], {100: 0.9})
+    told = tell(made, Team(1, 100, 0.9, 0.03, 3e5, 0.1))
+    assert told.tuned is None
+    assert told.comparison is None
+    assert told.verdict.word == "prompt"
