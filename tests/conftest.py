@@ -27,6 +27,16 @@ def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return cache
 
 
+@pytest.fixture(autouse=True, scope="session")
+def asked_again_a_little() -> Iterator[None]:
+    """Whole decisions ask their finalists again on the fewest rows only: they take seconds so."""
+    from trimtab.measure import consistency
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(consistency, "SIZES", consistency.SIZES[:1])
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the tiny model."""

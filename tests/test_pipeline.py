@@ -388,7 +388,7 @@ def test_a_kill_while_the_verdict_is_written_loses_nothing(
 
 def test_an_arm_without_time_leaves_the_other_and_says_so(tiny_model, in_float32, tmp_path) -> None:
     """The share of the fine-tune ends; the prompt is confirmed, and the verdict is open."""
-    changes = both_arms(tiny_model)
+    changes = both_arms(tiny_model) | {"budget": {"minutes": 30}}
     folder = write_task(tmp_path / "task", **changes)
 
     class Slow(Silent):

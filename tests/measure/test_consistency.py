@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.engine.fake import FakeEngine
+from trimtab.measure import consistency
 from trimtab.measure.bench import SAMPLING_TEMPERATURE
 from trimtab.measure.consistency import (
     FORMS,
@@ -26,6 +27,14 @@ from trimtab.prompt.styles import STYLES
 from trimtab.types import Example, Message, OutputContract, Prompt
 
 from .factories import LABELS, bench, close, examples, variant
+
+SIZES = consistency.SIZES  # as it is without the tests' own limit
+
+
+@pytest.fixture(autouse=True)
+def all_sizes(monkeypatch) -> None:
+    monkeypatch.setattr(consistency, "SIZES", SIZES)
+
 
 JSON = OutputContract(kind="json", schema={"type": "object"})
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.engine.fake import FakeEngine
+from trimtab.measure import consistency
 from trimtab.measure.calibrate import Rates
 from trimtab.measure.consistency import CONSISTENCY, CONSISTENCY_SHARE, calls_for
 from trimtab.measure.plan import (
@@ -34,6 +35,14 @@ from trimtab.task.spec import Models, ModelSpec, Prices
 from trimtab.task.split import SealedTest, Split
 
 from .factories import examples, task
+
+SIZES = consistency.SIZES  # as it is without the tests' own limit
+
+
+@pytest.fixture(autouse=True)
+def all_sizes(monkeypatch) -> None:
+    monkeypatch.setattr(consistency, "SIZES", SIZES)
+
 
 RATES = Rates(prefill=1000, decode=100, train=300)
 LENGTHS = Lengths(system=40, short_system=12, input=10, target=6, longest_target=20, turn=8)

@@ -97,4 +97,4 @@ def test_nothing_reaches_beyond_the_page(build, width, tmp_path):
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_each_plot_is_shown_once_at_either_width(width, tmp_path):
-    assert measured(render_html(decisions.complete()), width, tmp_path)["shown"] == 6
+    assert measured(render_html(decisions.complete()), width, tmp_path)["shown"] == 7
