@@ -105,8 +105,10 @@ def test_what_was_spent_is_what_was_reported(plain) -> None:
     assert {s.stage for s in decision.spent} == watch.stages
     planned = {(s.stage, s.arm): s.calls for s in decision.planned}
     used = {(s.stage, s.arm): s.calls for s in decision.spent}
-    # The fake engine's free answers settle constrained ones, so fewer calls than planned.
-    assert 0 < used[PROMPTS, "prompt"] <= planned[PROMPTS, "prompt"]
+    # The fake engine's free answers settle constrained ones, so fewer calls than answers. The plan
+    # is no bound: a slow moment of the calibration makes it small.
+    assert decision.search is not None
+    assert 0 < used[PROMPTS, "prompt"] <= decision.search.calls
     assert used[CONFIRMATION, "prompt"] == planned[CONFIRMATION, "prompt"] == 30
 
 
