@@ -11,25 +11,31 @@ import json
 import time
 from collections.abc import Sequence
 
-ANSWER = json.dumps(
-    {
+
+def completion_reply(text: str) -> bytes:
+    """A whole response of an endpoint that answers `text`."""
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": text},
+        "finish_reason": "stop",
+    }
+    body = {
         "id": "chatcmpl-1",
         "object": "chat.completion",
         "created": 1,
         "model": "m",
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": "person"},
-                "finish_reason": "stop",
-            }
-        ],
+        "choices": [choice],
         "usage": {"prompt_tokens": 20, "completion_tokens": 1, "total_tokens": 21},
     }
-).encode()
-_REPLY = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(ANSWER)
-) + ANSWER
+    return http_reply(json.dumps(body).encode())
+
+
+def http_reply(body: bytes, kind: str = "application/json") -> bytes:
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+_REPLY = completion_reply("person")
 
 
 class _Instant(asyncio.Protocol):
@@ -43,7 +49,7 @@ class _Instant(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        while (length := _message_length(self._buffer)) is not None:
+        while (length := message_length(self._buffer)) is not None:
             del self._buffer[:length]
             self._transport.write(_REPLY)  # type: ignore[attr-defined]
 
@@ -67,7 +73,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        length = _message_length(self._buffer)
+        length = message_length(self._buffer)
         if length is not None and self._answer is not None:
             waiting, self._answer = self._answer, None
             waiting.set_result(bytes(self._buffer[:length]))
@@ -144,7 +150,7 @@ async def as_fast_as_possible(port: int, requests: Sequence[bytes], connections:
     return len(requests) / (time.perf_counter() - start)
 
 
-def _message_length(buffer: bytearray) -> int | None:
+def message_length(buffer: bytearray) -> int | None:
     """Length of the message at the beginning of `buffer`; None while it is not whole."""
     end = buffer.find(b"\r\n\r\n")
     if end < 0:

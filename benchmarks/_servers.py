@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,8 @@ output: {{kind: label, labels: [person, company]}}
 metric: accuracy
 goals: {{quality: 0.4}}
 models:
-  prompt: {{engine: openai, model: m, base_url: "http://127.0.0.1:{port}/v1", concurrency: 32}}
+  prompt: {{engine: openai, model: m, base_url: "http://127.0.0.1:{port}/v1", concurrency: 32,
+    timeout_seconds: {timeout_s}}}
   tune: null
 search: {{demonstrations: [4]}}
 """
@@ -55,11 +56,14 @@ def instant_endpoint(core: int) -> Iterator[int]:
         yield port
 
 
-def decided_task(folder: Path, port: int) -> None:
-    """A task with a finished run against the instant endpoint, its winner promoted."""
+def decided_task(
+    folder: Path, port: int, *, timeout_s: float = 60, settings: str = _SETTINGS
+) -> None:
+    """A task with a finished run against the endpoint on `port`; `timeout_s` is that of its calls,
+    `settings` what `serve.yaml` holds."""
     folder.mkdir(parents=True)
-    (folder / "task.yaml").write_text(_TASK.format(port=port), "utf-8")
-    (folder / "serve.yaml").write_text(_SETTINGS, "utf-8")
+    (folder / "task.yaml").write_text(_TASK.format(port=port, timeout_s=timeout_s), "utf-8")
+    (folder / "serve.yaml").write_text(settings, "utf-8")
     draw = random.Random(0)  # noqa: S311 - reproducible, not secret
     words = ["".join(draw.choices("aeioulmnrst", k=6)) for _ in range(400)]
     rows = [
@@ -79,24 +83,41 @@ def promote_winner(folder: Path, url: str) -> None:
 
 @contextmanager
 def trimtab_server(
-    folder: Path, url: str, core: int
+    folder: Path,
+    url: str,
+    core: int,
+    *,
+    log: Path | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
     """Runs `trimtab serve` on one core; gives its port and process."""
     port = free_port()
     command = [sys.executable, "-m", "trimtab.cli", "serve", str(folder), "--port", str(port)]
-    with started([*command, "--database", url], f"http://127.0.0.1:{port}/health", core) as process:
+    command += ["--database", url]
+    health = f"http://127.0.0.1:{port}/health"
+    with started(command, health, core, log=log, environment=environment) as process:
         yield port, process
 
 
 @contextmanager
-def started(command: Sequence[str], url: str, core: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs a server on one core, from when it answers until the end."""
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        preexec_fn=partial(os.sched_setaffinity, 0, {core}),  # noqa: PLW1509 - no threads yet
-    )
+def started(
+    command: Sequence[str],
+    url: str,
+    core: int,
+    *,
+    log: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs a server on one core, from when it answers until the end. What it writes to stderr goes
+    to `log`; `environment` is on top of this process's own."""
+    with Path(log or os.devnull).open("wb") as errors:
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            env={**os.environ, **(environment or {})},
+            preexec_fn=partial(os.sched_setaffinity, 0, {core}),  # noqa: PLW1509 - no threads yet
+        )
     try:
         _wait_for(url, process)
         yield process

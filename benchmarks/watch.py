@@ -28,12 +28,16 @@ from trimtab.watch.bets import drop_bets, enough, restarted_path
 from trimtab.watch.quality import ALPHA, DROPS, Floor, find_floor, quality
 from trimtab.watch.rates import limits, rates
 from trimtab.watch.settings import TrafficSettings
-from trimtab.watch.windows import Cutter
+from trimtab.watch.windows import ChampionCalls, Cutter
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 WEEKS = 26
 CALLS_A_WEEK = 400
 REVIEWS_A_WEEK = 25
+ODD = 0.1
+"""Share of the calls for which a reason speaks."""
+ODD_CHANCE, PLAIN_CHANCE = 0.5, 0.05
+"""Of being reviewed, for those with a reason and the others."""
 LABELS = ("billing", "delivery", "quality", "other")
 MIX = (0.4, 0.3, 0.2, 0.1)
 TOLERANCE = 0.03
@@ -90,6 +94,20 @@ def main() -> None:
     }
     print(json.dumps({"benchmark": "watch", **settings, **figures}))
 
+
+ALL_ALIKE, FOR_REASONS = "all alike", "half for reasons"
+DRAWS = (ALL_ALIKE, FOR_REASONS)
+"""How calls come to be reviewed; production draws half of them for reasons."""
+FLOORS = (
+    (0.98, False),
+    (0.97, False),
+    (0.95, False),
+    (0.93, False),
+    (0.9, False),
+    (0.85, False),
+    (0.9, True),
+)
+"""Each with whether answers are graded."""
 
 CHANGES = {
     "a fifth of the inputs of another kind": World(new_words=0.2),
@@ -152,12 +170,18 @@ def watched(rng: np.random.Generator, worlds: Sequence[World]) -> dict[str, int]
     calls: list[ReviewedCall] = []
     windows: list[Window] = []
     least = sealed_floor(rng, worlds[0].quality)
-    known = limits(TASK, None)
+    known = limits(TASK, TASK.models.prompt, None)
 
     def read(since: datetime, until: datetime) -> list[Trace]:
         return [trace for trace in traces if since <= trace.time < until]
 
-    cutter = Cutter(TASK, TASK.models.prompt, TrafficSettings(), known, read, START)
+    def inputs(ids: Sequence[str]) -> list[str]:
+        return [trace.input for trace in traces if trace.id in set(ids)]
+
+    calls_of = ChampionCalls(read, inputs, START)
+    cutter = Cutter(
+        TASK, TASK.models.prompt, TrafficSettings(), known, calls_of, lambda counted: None
+    )
     first: dict[str, int] = {}
     kept: list[Trace] = []
     for week, world in enumerate(worlds):
@@ -166,13 +190,13 @@ def watched(rng: np.random.Generator, worlds: Sequence[World]) -> dict[str, int]
         traces = now_served if week == 0 else [*kept, *now_served]  # others are not read again
         calls += reviewed(rng, world, week)
         now = START + timedelta(weeks=week + 1)
-        windows += cutter.close_due(windows, START, now)
+        counted = cutter.count(windows, None, (1, START), now, now)
+        windows = counted.windows
         seen = [hour for window in windows for hour in window.hours]
-        current = cutter.limits_after(windows)
         after = windows[0].until
         readings = [
             *(reading for window in windows for reading in window.readings),
-            *rates(seen, current, {"latency": after, "cost": after}, START),
+            *rates(seen, counted.limits, {"latency": after, "cost": after}, START),
             quality(calls, START, least),
         ]
         for reading in readings:
@@ -224,14 +248,11 @@ def reviewed(rng: np.random.Generator, world: World, week: int) -> list[Reviewed
     """A week's reviews: half drawn at random, half for a reason that doubles the chance of a wrong
     answer, at ten times the probability."""
     found = []
-    suspicious = 0.1
-    wrong = 1 - world.quality
-    # The mean over all calls is `wrong`: a share of them is wrong twice as often.
-    usual = wrong / (1 + suspicious)
+    odd = is_odd(rng, REVIEWS_A_WEEK)
+    wrong = wrong_by_draw(1 - world.quality, odd)
     for i in range(REVIEWS_A_WEEK):
-        odd = bool(rng.random() < suspicious * 0.5 / (suspicious * 0.5 + (1 - suspicious) * 0.05))
-        chance = 0.5 if odd else 0.05
-        score = float(rng.random() >= (2 * usual if odd else usual))
+        chance = ODD_CHANCE if odd[i] else PLAIN_CHANCE
+        score = float(rng.random() >= wrong[i])
         moment = START + timedelta(weeks=week, hours=6 * i)
         found.append(
             ReviewedCall(
@@ -246,6 +267,18 @@ def reviewed(rng: np.random.Generator, world: World, week: int) -> list[Reviewed
     return found
 
 
+def is_odd(rng: np.random.Generator, reviews: int) -> np.ndarray:
+    """Which of the reviewed calls were drawn for a reason: half of them, about."""
+    odd, plain = ODD * ODD_CHANCE, (1 - ODD) * PLAIN_CHANCE
+    return rng.random(reviews) < odd / (odd + plain)
+
+
+def wrong_by_draw(wrong: np.ndarray | float, odd: np.ndarray) -> np.ndarray:
+    """The chance that a call is wrong, or its loss, where it is `wrong` over all calls and twice as
+    high in the odd ones."""
+    return np.asarray(wrong / (1 + ODD) * np.where(odd, 2.0, 1.0))
+
+
 def text(rng: np.random.Generator, world: World) -> str:
     """Words by Zipf's law; those of another kind are other words."""
     ranks = np.minimum(rng.zipf(1.3, int(rng.integers(5, 13))), WORDS)
@@ -258,13 +291,15 @@ def at_the_floor(samples: int) -> dict[str, float]:
     review: what the guarantee promises to keep below ALPHA."""
     rng = np.random.default_rng(5)
     alarms = {}
-    for least in (0.9, 0.95):
-        raised = 0
-        for _ in range(samples):
-            scores = (rng.random(WEEKS * REVIEWS_A_WEEK) < least).astype(float)
-            days = np.arange(len(scores)) * 7 / REVIEWS_A_WEEK
-            raised += items_until(days, scores, np.ones(len(scores)), least) is not None
-        alarms[str(least)] = round(raised / samples, 4)
+    rows = WEEKS * REVIEWS_A_WEEK
+    for draw in DRAWS:
+        for least in (0.9, 0.95):
+            raised = 0
+            for _ in range(samples):
+                scores, parts = judged(rng, np.full(rows, least), draw, graded=False)
+                days = np.arange(rows) * 7 / REVIEWS_A_WEEK
+                raised += items_until(days, scores, parts, least) is not None
+            alarms[f"{least}, {draw}"] = round(raised / samples, 4)
     return alarms
 
 
@@ -273,42 +308,45 @@ def falls(samples: int) -> dict[str, dict[str, object]]:
     from a moment between the first and the 600th, before which quality was just at the floor."""
     rng = np.random.default_rng(6)
     found: dict[str, dict[str, object]] = {}
-    for least, graded in (
-        (0.98, 0),
-        (0.97, 0),
-        (0.95, 0),
-        (0.93, 0),
-        (0.9, 0),
-        (0.85, 0),
-        (0.9, 1),
-    ):
-        name = f"{'graded' if graded else 'right or wrong'}, floor {least}"
-        found[f"{name}, from the first call"] = _told(
-            [fall_found(rng, least, 0, graded=bool(graded)) for _ in range(samples)]
-        )
-        found[f"{name}, later"] = _told(
-            [
-                fall_found(rng, least, int(rng.integers(0, 600)), graded=bool(graded))
-                for _ in range(samples)
-            ]
-        )
+    for draw in DRAWS:
+        for least, graded in FLOORS:
+            name = f"{'graded' if graded else 'right or wrong'}, floor {least}, {draw}"
+            found[f"{name}, from the first call"] = _told(
+                [fall_found(rng, least, 0, draw, graded=graded) for _ in range(samples)]
+            )
+            found[f"{name}, later"] = _told(
+                [
+                    fall_found(rng, least, int(rng.integers(0, 600)), draw, graded=graded)
+                    for _ in range(samples)
+                ]
+            )
     return found
 
 
-def fall_found(rng: np.random.Generator, least: float, before: int, *, graded: bool) -> int | None:
+def fall_found(
+    rng: np.random.Generator, least: float, before: int, draw: str, *, graded: bool
+) -> int | None:
     """Reviewed calls from the fall until the alarm; None beyond 600."""
     rows = before + 600
     truth = np.where(np.arange(rows) < before, least, least - LOSS)
-    if graded:  # field F1: half of the answers are perfect, the others lie around 0.8
-        loss = 2 * (1 - truth)
-        scores = np.where(
-            rng.random(rows) < 0.5, 1.0, 1 - np.clip(rng.beta(2, 2, rows) * 2 * loss, 0, 1)
-        )
-    else:
-        scores = (rng.random(rows) < truth).astype(float)
+    scores, parts = judged(rng, truth, draw, graded=graded)
     days = np.arange(rows) * 7 / REVIEWS_A_WEEK
-    taken = items_until(days, scores, np.ones(rows), least)
+    taken = items_until(days, scores, parts, least)
     return None if taken is None else max(0, taken - before)
+
+
+def judged(
+    rng: np.random.Generator, truth: np.ndarray, draw: str, *, graded: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of reviewed calls and what each counts; `truth` is the quality of all calls then."""
+    rows = len(truth)
+    odd = is_odd(rng, rows) if draw == FOR_REASONS else np.zeros(rows, dtype=bool)
+    loss = wrong_by_draw(1 - truth, odd) if draw == FOR_REASONS else 1 - truth
+    parts = np.where(odd, PLAIN_CHANCE / ODD_CHANCE, 1.0)
+    if graded:  # field F1: half of the answers are perfect, the others lie around 0.8
+        lost = np.clip(rng.beta(2, 2, rows) * 4 * loss, 0, 1)
+        return np.where(rng.random(rows) < 0.5, 1.0, 1 - lost), parts
+    return (rng.random(rows) >= loss).astype(float), parts
 
 
 def items_until(

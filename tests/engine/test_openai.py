@@ -323,6 +323,23 @@ def test_an_endpoint_that_dies_on_the_way_stops_the_run(endpoint: Endpoint) -> N
     assert [type(result) for _, result in got] == [Completion] * 9
 
 
+def test_who_asks_one_by_one_is_told_of_each_lost_call(endpoint: Endpoint) -> None:
+    """A server goes on for as long as its callers do, and tells them what happened to theirs."""
+    endpoint.script = lambda body, call: Reply(wait_s=0.3)
+    engine = engine_for(endpoint, timeout_seconds=0.02)
+
+    async def ask_on() -> list[Completion | Failed]:
+        lost = [await engine.answer(ask()) for _ in range(25)]
+        endpoint.script = echo
+        engine._spec = engine._spec.model_copy(update={"timeout_seconds": 20})
+        return [*lost, await engine.answer(ask())]
+
+    *lost, last = asyncio.run(ask_on())
+    assert {each.boundary for each in lost if isinstance(each, Failed)} == {"timeout"}
+    assert "25 calls in a row were lost" in lost[-1].message  # type: ignore[union-attr]
+    assert isinstance(last, Completion)
+
+
 def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from decisions import write_task
@@ -46,3 +47,15 @@ def test_each_reason_counts(tmp_path) -> None:
     assert "it is due on" in waiting_for(known(tmp_path, months=4))
     assert "50 newly reviewed" in reasons(known(tmp_path, rows=50), NOW)[0]
     assert reasons(known(tmp_path), NOW, "a person asks") == ["a person asks"]
+
+
+def test_a_retraining_answers_what_it_knew_of(tmp_path) -> None:
+    """Else a daily timer would decide anew, and open the test, until someone closes the alarm."""
+    before = alarm("quality")
+    just_now = replace(known(tmp_path, months=3, alarms=[before]), decided=NOW)
+    assert reasons(just_now, NOW + timedelta(days=1)) == []
+    assert "knew of the alarm" in waiting_for(just_now)
+    later = before.model_copy(update={"opened": NOW + timedelta(days=2)})
+    again = replace(just_now, alarms=[before, later])
+    assert reasons(again, NOW + timedelta(days=3)) == ["alarm: quality moved"]
+    assert "due since" in reasons(just_now, NOW + timedelta(days=100))[0]

@@ -13,14 +13,17 @@ from trimtab import pipeline
 from trimtab.errors import InputError
 from trimtab.measure.meter import Silent
 from trimtab.predictor import find_variant
+from trimtab.retrain import retrain as module
 from trimtab.retrain.retrain import called_for, list_retrains, retrain
 from trimtab.serve.promotion import find_candidate
 from trimtab.store import deployments
 from trimtab.store.data_versions import list_versions
 from trimtab.store.database import Database
 from trimtab.store.deployments import Deployed, current
-from trimtab.store.files import read_records
+from trimtab.store.files import append, read_records
 from trimtab.store.run import read_info
+from trimtab.store.traces import new_id
+from trimtab.task.reviewed import REVIEWED_FILE, Reviewed
 from watch.traffic import watched
 
 
@@ -63,7 +66,7 @@ def more_rows(folder: Path, count: int = 150) -> None:
 
 
 def run(folder, database, reason="a person asks", **options):
-    asked = watched(folder, database)
+    asked = watched(folder, database, retrain={"new_rows": 3})
     called = called_for(asked, datetime.now(UTC), reason)
     return retrain(asked, called, "reviewer-1", Silent(), **options)
 
@@ -133,6 +136,56 @@ def test_without_the_old_data_only_its_test_rows_count(folder, database) -> None
     found = run(folder, database)
     assert found.comparison is not None
     assert found.comparison.n <= 30
+
+
+def test_after_a_retraining_only_what_is_new_calls_for_another(folder, database) -> None:
+    serve(folder, database)
+    asked = watched(folder, database, retrain={"new_rows": 3})
+
+    def review(count: int) -> None:
+        now = datetime.now(UTC)
+        lines = [
+            Reviewed(
+                id=new_id(), action="approve", input=f"Vera {now:%f} Ott {i}", output="person",
+                approved_by="reviewer-1", reviewed=now, source="trace", origin=new_id(),
+            )
+            for i in range(count)
+        ]  # fmt: skip
+        append(folder / REVIEWED_FILE, lines)
+
+    review(3)
+    (why,) = called_for(asked, datetime.now(UTC)).why
+    assert "3 newly reviewed rows" in why
+    run(folder, database, reason=None)
+    assert called_for(asked, datetime.now(UTC)).why == (), "no row is new to that one"
+    review(2)
+    called = called_for(asked, datetime.now(UTC))
+    assert called.why == ()
+    assert "2 of 3 newly reviewed" in called.next
+    review(1)
+    assert len(called_for(asked, datetime.now(UTC)).why) == 1
+
+
+@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
+def test_another_champion_meanwhile_stays(folder, database_url, monkeypatch) -> None:
+    """A person promotes while the decision runs for hours."""
+    database = Database(database_url)
+    serve(folder, database, worst(folder))
+    more_rows(folder)
+    decide = module.decide
+
+    def decide_meanwhile(*given):
+        serve(folder, database)
+        return decide(*given)
+
+    monkeypatch.setattr(module, "decide", decide_meanwhile)
+    found = run(folder, database)
+    assert found.concluded.conclusion == "better"
+    assert "nothing was rolled out: another champion" in found.concluded.statement
+    assert found.rollout is None
+    assert current(database, "names").state.shadow is None
+    assert list_retrains(folder) == [found]
+    database.close()
 
 
 def test_a_second_one_waits_for_the_first(folder, database) -> None:

@@ -17,6 +17,12 @@ from .pages import ADDRESS, add_items, item
 
 
 @pytest.fixture
+def url(database_url) -> str:
+    """Of each kind of database."""
+    return database_url
+
+
+@pytest.fixture
 def database(url):
     opened = Database(url)
     yield opened
@@ -142,3 +148,17 @@ def test_the_score_is_the_tasks_metric(tmp_path, url, database) -> None:
     ((line, _),) = read_reviewed(folder)
     assert line.output == '{"city":"Austin","zip":"2"}', "as the contract writes it"
     assert [call.score for call in reviewed_calls(database, "names")] == [0.5]
+
+
+def test_a_masked_call_counts_for_quality_and_is_no_row(book, folder, url, database) -> None:
+    one = item("Mail [redacted]", "company", redacted=True)
+    add_items(url, one)
+    assert book.take(database, "reviewer-1", one.id, "approve") == "done"
+    assert read_reviewed(folder) == []
+    assert book.write_missing(database) == 0
+    assert [call.score for call in reviewed_calls(database, "names")] == [1.0]
+    wanted = Book(load_task(folder), folder, masked_rows=True)
+    assert wanted.write_missing(database) == 1
+    assert [line.input for line, _ in read_reviewed(folder)] == ["Mail [redacted]"]
+    book.write_missing(database)
+    assert read_reviewed(folder) == [], "no longer wanted"

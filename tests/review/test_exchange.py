@@ -56,7 +56,7 @@ def reviewed(folder, url, database):
 def test_what_is_exported_can_be_imported_elsewhere(folder, url, database, tmp_path, kind) -> None:
     items = reviewed(folder, url, database)
     file = tmp_path / f"reviews.{kind if kind in ('jsonl', 'csv') else 'json'}"
-    export_reviews(database, load_task(folder), file, kind, "a test")
+    export_reviews(database, load_task(folder), folder, file, kind, "a test")
     other = write_task(tmp_path / "other")
     second = Database(str(tmp_path / "other.sqlite"))
     found = taken(other, second, file, kind)
@@ -79,7 +79,7 @@ def test_items_labelled_elsewhere_come_back_to_their_place(
     one = item("Vera Ott", "person")
     add_items(url, one)
     file = tmp_path / "items.json"
-    export_reviews(database, load_task(folder), file, kind, "a test")
+    export_reviews(database, load_task(folder), folder, file, kind, "a test")
     (entry,) = json.loads(file.read_text("utf-8"))
     if kind == "argilla":
         assert entry["suggestions"]["answer"]["value"] == "person"
@@ -109,7 +109,7 @@ def test_items_labelled_elsewhere_come_back_to_their_place(
 def test_exported_rows_are_labelled_data(folder, url, database, tmp_path, kind) -> None:
     reviewed(folder, url, database)
     file = tmp_path / f"rows.{kind}"
-    assert export_reviews(database, load_task(folder), file, kind, "a test") == 2
+    assert export_reviews(database, load_task(folder), folder, file, kind, "a test") == 2
     rows = read_examples(file, load_task(folder).output)
     assert {(row.target, row.approved_by) for row in rows} == {
         ("company", "reviewer-1"),
@@ -117,10 +117,22 @@ def test_exported_rows_are_labelled_data(folder, url, database, tmp_path, kind) 
     }
 
 
+def test_masked_calls_are_exported_as_rows_where_a_team_wants_them(
+    folder, url, database, tmp_path
+) -> None:
+    one = item("[redacted] Brown", "person", redacted=True)
+    add_items(url, one)
+    Book(load_task(folder), folder).take(database, "reviewer-1", one.id, "approve")
+    file = tmp_path / "rows.jsonl"
+    assert export_reviews(database, load_task(folder), folder, file, "jsonl", "a test") == 0
+    (folder / "review.yaml").write_text("masked_rows: true\n", "utf-8")
+    assert export_reviews(database, load_task(folder), folder, file, "jsonl", "a test") == 1
+
+
 def test_no_cell_of_the_csv_can_act_as_a_formula(folder, url, database, tmp_path) -> None:
     reviewed(folder, url, database)
     file = tmp_path / "rows.csv"
-    export_reviews(database, load_task(folder), file, "csv", "a test")
+    export_reviews(database, load_task(folder), folder, file, "csv", "a test")
     cells = [cell for row in csv.reader(io.StringIO(file.read_text("utf-8"))) for cell in row]
     assert "'=SUM(A1) Ltd" in cells
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from decisions import write_rows, write_task
+from trimtab.review.book import Book
 from trimtab.review.fill import Filler
 from trimtab.review.settings import ReviewSettings
 from trimtab.serve.settings import ServeSettings
@@ -16,10 +17,13 @@ from trimtab.store.reviews import (
     Outcome,
     items_in,
     last_batch,
+    open_requests,
     request_items,
     settle,
+    waiting_items,
 )
 from trimtab.store.traces import Feedback, Trace, add_feedback, add_traces, new_id
+from trimtab.task.load import load_task
 from trimtab.task.open import open_task
 
 NOW = datetime.now(UTC)
@@ -27,8 +31,8 @@ EARLIER = NOW - timedelta(minutes=30)
 
 
 @pytest.fixture
-def database(url):
-    opened = Database(url)
+def database(database_url):
+    opened = Database(database_url)
     yield opened
     opened.close()
 
@@ -110,7 +114,44 @@ def test_an_alarm_draws_more_at_random_even_from_a_full_queue(folder, database) 
     add_traces(database, [trace(i) for i in range(100, 300)])
     request_items(database, "names", 150, "trimtab watch", "inputs drift")
     assert 100 < work.fill(database) < 200
+    assert open_requests(database, "names") == []
+    add_traces(database, [trace(i) for i in range(400, 500)])
     assert work.fill(database) == 0, "it is met once"
+
+
+def test_what_the_calls_are_too_few_for_stays_asked_for(folder, database) -> None:
+    add_traces(database, [trace(i) for i in range(30)])
+    work = filler(folder, batch=30)
+    work.fill(database)
+    request_items(database, "names", 50, "trimtab watch", "inputs drift")
+    request_items(database, "names", 10, "reviewer-1", "a look at more")
+    add_traces(database, [trace(i) for i in range(100, 103)])
+    assert work.fill(database) == 0, "nobody waits for these few"
+    add_traces(database, [trace(i) for i in range(110, 130)])
+    assert work.fill(database) == 23, "all of them"
+    assert [request.items for request in open_requests(database, "names")] == [27, 10]
+    add_traces(database, [trace(i) for i in range(200, 230)])
+    assert work.fill(database) == 30
+    assert [request.items for request in open_requests(database, "names")] == [7]
+    add_traces(database, [trace(i) for i in range(300, 400)])
+    assert work.fill(database) < 20
+    assert open_requests(database, "names") == []
+
+
+def test_what_reviewers_cannot_judge_does_not_stop_the_draws(folder, database) -> None:
+    """One reviewer, who does not know; and items that wait for a second one."""
+    add_traces(database, [trace(i) for i in range(30)])
+    work = filler(folder, batch=30, random_share=1, second_reviewer=0.5)
+    work.fill(database)
+    book = Book(load_task(folder), folder)
+    for each in drawn(database):
+        action = "approve" if each.needed == 2 else "unknown"
+        assert book.take(database, "reviewer-1", each.id, action) == "open"
+    add_traces(database, [trace(i) for i in range(100, 130)])
+    assert work.fill(database) > 0
+    assert waiting_items(database, "names", "reviewer-1"), "there is work again"
+    work.fill(database, NOW + timedelta(days=91))
+    assert drawn(database) == [], "texts go with their traces"
 
 
 def test_shadows_and_users_speak_for_a_look(folder, database) -> None:
@@ -133,6 +174,12 @@ def test_calls_that_stand_for_others_have_their_part_in_the_chance(folder, datab
     add_traces(database, [trace(0, weight=4.0), trace(1, "robot")])
     filler(folder, batch=100).fill(database)
     assert sorted(each.probability for each in drawn(database)) == [0.25, 1.0]
+
+
+def test_what_was_masked_is_known_of_an_item(folder, database) -> None:
+    add_traces(database, [trace(0, redacted=True), trace(1)])
+    filler(folder, batch=100).fill(database)
+    assert sorted(each.redacted for each in drawn(database)) == [False, True]
 
 
 def test_uncovered_and_unlikely_calls_are_found(folder, database) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
 from decisions import write_task
 from report.pages import Page
 from serve.servers import decided_task
+from trimtab.store import deployments
 from trimtab.store.database import Database
-from trimtab.store.deployments import current
+from trimtab.store.deployments import Deployed, current
 from trimtab.store.reviews import reviews_of
+from trimtab.store.rollouts import Rollout, keep_rollout
 from trimtab.store.traces import new_id
 from trimtab.store.trail import trail
 from trimtab.store.watching import Alarm, open_alarm
@@ -62,6 +65,19 @@ def test_a_label_is_approved_corrected_rejected_and_taken_back(server, folder, u
         ("name 2", "reject", None),
     ]
     assert steps(url)[:2] == ["undid", "reviewed"]
+
+
+def test_a_review_over_a_lost_connection_is_kept(server, url) -> None:
+    """As after a restart of the database, which no reviewer should notice."""
+    one = item()
+    add_items(url, one)
+    browser = server.browser("reviewer-1")
+    browser.get("/review")
+    server.server._shared._database._backend.close()
+    assert "Approved." in browser.say(action="approve")
+    database = Database(url)
+    assert [review.action for review in reviews_of(database, one.id)] == ["approve"]
+    database.close()
 
 
 def test_two_reviewers_get_different_items(server, url) -> None:
@@ -211,9 +227,37 @@ def test_promote_report_and_roll_back(tmp_path, url, monkeypatch) -> None:
     assert {"promoted", "rolled back"} <= set(steps(url))
 
 
-def test_an_alarm_is_shown_and_closed_with_a_reason(server, url) -> None:
-    from datetime import UTC, datetime
+def test_all_that_serves_is_shown_with_the_champions_own_date(server, url, monkeypatch) -> None:
+    database = Database(url)
+    old = datetime(2026, 1, 31, tzinfo=UTC)
+    with monkeypatch.context() as patch:
+        patch.setattr(deployments.time, "time", old.timestamp)
+        first = Deployed(run="r1", variant="v", name="a prompt")
+        deployments.promote(database, "names", first, "champion", 0, "admin-1", "the first")
+    canary = Deployed(run="r2", variant="w", name="a tune")
+    deployments.promote(database, "names", canary, "canary", 0.2, "admin-1", "try it")
+    shadow = Deployed(run="r3", variant="x", name="another prompt")
+    change = deployments.promote(database, "names", shadow, "shadow", 0, "admin-1", "look")
+    rollout = Rollout(
+        task="names", number=change.number, deployed=shadow, who="admin-1", why="look",
+        stage="shadow", since=change.time,
+    )  # fmt: skip
+    keep_rollout(database, rollout)
+    database.close()
+    text = " ".join(check(server.browser("reviewer-1").get("/")).text.split())
+    assert "a prompt of run r1, since 2026-01-31" in text
+    assert "canary with 20 % of the calls: a tune of run r2" in text
+    assert "shadow: another prompt of run r3; trimtab watch promotes it by stages" in text
 
+
+def test_a_reviewer_is_told_what_was_masked(server, url) -> None:
+    add_items(url, item(), item("[redacted]", redacted=True, place=0.9))
+    browser = server.browser("reviewer-1")
+    assert "masked" not in browser.get("/review")
+    assert "Something was masked" in browser.say(action="approve")
+
+
+def test_an_alarm_is_shown_and_closed_with_a_reason(server, url) -> None:
     database = Database(url)
     alarm = Alarm(
         id=new_id(),

@@ -9,10 +9,23 @@ import pytest
 
 from report.pages import Page
 from trimtab.review import access
-from trimtab.review.access import COOKIE, MOST_BYTES, MOST_TRIES, Tries
+from trimtab.review.access import (
+    COOKIE,
+    DEVICE_COOKIE,
+    MOST_BYTES,
+    MOST_TRIES,
+    MOST_TRIES_OF_ONE,
+    Tries,
+)
 from trimtab.serve.refusal import Refused
 from trimtab.store.database import Database
-from trimtab.store.reviewers import list_reviewers, revoke_reviewer
+from trimtab.store.reviewers import (
+    device_is,
+    find_reviewer,
+    hash_password,
+    list_reviewers,
+    revoke_reviewer,
+)
 from trimtab.store.reviews import reviews_of
 from trimtab.store.trail import trail
 
@@ -21,6 +34,20 @@ from .pages import PASSWORD, add_items, item
 ATTACK = "<script>alert(1)</script><img src=x onerror=alert(2)>\"' onfocus=alert(3) autofocus x='"
 GETS = ("/", "/review", "/review/0", "/torn", "/trail", "/runs/x/report")
 POSTS = ("/review/0", "/undo", "/promote", "/rollback", "/alarm", "/logout")
+
+
+class Clock:
+    """Seconds, moved by the test."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
 def reviews(url: str, which) -> int:
@@ -192,19 +219,107 @@ def test_passwords_cannot_be_guessed_by_trying(server, url) -> None:
     assert not any(PASSWORD in secret for secret in secrets)
 
 
-def test_tries_are_forgotten_after_a_while_and_by_success() -> None:
-    now = [0.0]
-    tries = Tries(lambda: now[0])
+def test_strangers_cannot_keep_a_reviewer_out_of_a_browser_that_is_known(server) -> None:
+    """All come from one address, as behind a proxy."""
+    known = server.browser("reviewer-1")
+    known.post("/logout", {})
+    stranger = server.browser()
     for _ in range(MOST_TRIES):
-        tries.count("a", "1.2.3.4")
-    with pytest.raises(Refused):
-        tries.count("a", "1.2.3.4")
+        stranger.log_in("reviewer-1", "wrong password")
+    stranger.log_in("reviewer-1")
+    assert stranger.status == 429
+    known.log_in("reviewer-1")
+    assert known.status == 200
+    assert "reviewer-1" in known.page
+    known.post("/logout", {})
+    for _ in range(MOST_TRIES):
+        known.log_in("reviewer-1", "wrong password")
+        assert known.status == 401
+    known.log_in("reviewer-1")
+    assert known.status == 429, "a stolen browser cannot guess on and on"
+
+
+def test_a_known_browser_is_known_for_one_person_and_password_only(server, url) -> None:
+    known = server.browser("reviewer-1")
+    proof = known.client.cookies[DEVICE_COOKIE]
+    database = Database(url)
+    one, two = (find_reviewer(database, "names", name) for name in ("reviewer-1", "reviewer-2"))
+    database.close()
+    assert device_is(one, proof)
+    assert not device_is(two, proof)
+    assert not device_is(one.model_copy(update={"secret": hash_password("another one")}), proof)
+    for forged in ("", ".", "x", proof[:-1], f"x{proof}", proof + "0", "\xff.\xff"):
+        assert not device_is(one, forged)
+    headers = httpx.post(
+        server.base + "/login", data={"name": "reviewer-1", "password": PASSWORD}
+    ).headers.get_list("set-cookie")
+    (cookie,) = [each.lower() for each in headers if each.startswith(DEVICE_COOKIE)]
+    assert "httponly" in cookie
+    assert "path=/login" in cookie
+
+
+def test_waits_grow_and_end(clock) -> None:
+    tries = Tries(clock)
+
+    def wait() -> float:
+        """Until the next try is taken."""
+        started = clock()
+        while True:
+            try:
+                tries.count("a", "1.2.3.4")
+            except Refused as refused:
+                assert refused.status == 429
+                clock.now += 1
+            else:
+                return clock() - started
+
+    waits = [wait() for _ in range(MOST_TRIES + 8)]
+    assert waits[:MOST_TRIES] == [0] * MOST_TRIES
+    assert waits[MOST_TRIES:] == [15, 30, 60, 120, 240, 480, 600, 600]
     tries.count("a", "5.6.7.8")
-    now[0] += access.TRIES_S + 1
-    tries.count("a", "1.2.3.4")
+    clock.now += access.FORGOTTEN_S + 1
+    assert [wait() for _ in range(MOST_TRIES)] == [0] * MOST_TRIES
     tries.succeeded("a", "1.2.3.4")
-    for _ in range(MOST_TRIES):
-        tries.count("a", "1.2.3.4")
+    assert [wait() for _ in range(MOST_TRIES)] == [0] * MOST_TRIES
+
+
+def test_guessing_many_names_slows_an_address_and_locks_nobody_out(clock) -> None:
+    tries = Tries(clock)
+    for number in range(MOST_TRIES_OF_ONE):
+        tries.count(f"name {number}", "1.2.3.4")
+    with pytest.raises(Refused):
+        tries.count("another", "1.2.3.4")
+    tries.count("another", "5.6.7.8")
+    clock.now += 2
+    tries.count("another", "1.2.3.4")
+    tries.succeeded("another", "1.2.3.4")
+    clock.now += 1
+    with pytest.raises(Refused):
+        tries.count("one more", "1.2.3.4")
+    tries.count("one more", "1.2.3.4", "known")
+
+
+def test_guessing_one_name_from_many_addresses_is_slow(clock) -> None:
+    tries = Tries(clock)
+    for number in range(MOST_TRIES_OF_ONE):
+        tries.count("a", str(number))
+    with pytest.raises(Refused):
+        tries.count("a", "another")
+    clock.now += 60
+    tries.count("a", "another")
+
+
+def test_very_many_names_take_no_more_room(clock, monkeypatch) -> None:
+    monkeypatch.setattr(access, "_MOST_KEYS", 100)
+    tries = Tries(clock)
+    for number in range(1000):
+        clock.now += 1
+        tries.count(str(number), str(number))
+    assert len(tries._made) <= 103
+    for _ in range(MOST_TRIES - 1):
+        tries.count("999", "999")
+    with pytest.raises(Refused):
+        tries.count("999", "999")
 
 
 def test_a_foreign_host_name_is_refused(server) -> None:

@@ -188,6 +188,20 @@ def test_lost_calls_are_told_and_kept_and_the_next_one_works(
     assert (lost.output, kept.output) == (None, "person")
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_an_endpoint_cannot_send_a_call_elsewhere(serving, upstream, status) -> None:
+    """Else it could have the server ask what only machines beside it may."""
+    trap = Endpoint()
+    trap.script = lambda body, call: answer("person")
+    server = serving()
+    where = {"location": f"{trap.url}/chat/completions"}
+    upstream.script = lambda body, call: Reply(status, b"elsewhere", where)
+    assert server.chat().status_code == 502
+    assert trap.connections == 0
+    assert server.traces()[0].problem.startswith(f"response: status {status}")
+    trap.close()
+
+
 def test_an_endpoint_that_is_gone_is_a_failed_call(decided, serving, upstream, monkeypatch) -> None:
     server = serving()
     monkeypatch.setattr(

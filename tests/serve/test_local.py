@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,7 +12,7 @@ from trimtab import pipeline
 from trimtab.predictor import load
 from trimtab.store.database import Database
 
-from .servers import promote, running
+from .servers import FIXED, decided_task, promote, running, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +51,36 @@ def test_both_arms_answer_as_they_were_measured_side_by_side(tuned, url, in_floa
     database = Database(url)
     assert database.query("SELECT COUNT(*) FROM traces") == [(40,)]
     database.close()
+
+
+def test_free_text_is_streamed_from_each_variant_beside_a_shadow(
+    tiny_model, url, tmp_path, in_float32
+) -> None:
+    folder = tmp_path / "task"
+    models = both_arms(tiny_model)["models"] | {"tune": None}
+    decision = decided_task(
+        folder, output={"kind": "text"}, metric="normalized_exact", models=models
+    )
+    one, other = (v.id for v in decision.variants if v.name in FIXED)
+    promote(folder, url, one)
+    promote(folder, url, other, "canary", 0.5)
+    promote(folder, url, decision.verdict.winner or decision.variants[0].id, "shadow")
+    texts = [row["input"] for row in rows()][:20]
+    right = {}
+    for variant in (one, other):
+        predictions = load(folder / "runs" / "latest", variant_id=variant).predict_many(texts)
+        right |= {(variant, p.input): p.text for p in predictions}
+    with running(folder, url) as server, ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda text: server.chat(text, stream=True), texts))
+        wait_until(lambda: len(server.traces()) == 40)
+    met = set()
+    for text, answer in zip(texts, answers, strict=True):
+        variant = answer.headers["x-trimtab-variant"]
+        met.add(variant)
+        lines = answer.text.removesuffix("data: [DONE]\n\n").split("\n\n")[:-1]
+        events = [json.loads(line.removeprefix("data: ")) for line in lines]
+        pieces = [event["choices"][0]["delta"].get("content", "") for event in events]
+        assert "".join(pieces) == right[variant, text]
+        assert len([piece for piece in pieces if piece]) > 1
+        assert events[-1]["trimtab"]["trace"]
+    assert met == {one, other}

@@ -59,6 +59,23 @@ def test_a_transaction_that_raises_changes_nothing(database) -> None:
     assert names(database) == ["b"]
 
 
+def test_a_transaction_inside_another_is_a_part_of_it(database) -> None:
+    with pytest.raises(ZeroDivisionError), database.transaction(lock="keys"):
+        with database.transaction(lock="keys"):
+            add(database, "a")
+        raise ZeroDivisionError
+    assert names(database) == []
+    with database.transaction():
+        add(database, "b")
+        with pytest.raises(ZeroDivisionError), database.transaction():
+            add(database, "c")
+            raise ZeroDivisionError
+        with pytest.raises(DatabaseUnavailable), database.transaction():
+            add(database, "b")
+        add(database, "d")
+    assert names(database) == ["b", "d"]
+
+
 def test_many_rows_go_in_and_known_ones_are_passed_over(database) -> None:
     rows = [(f"{i:05d}", "t", "champion", "v", "{}") for i in range(1000)]
     database.insert("traces", "id, task, role, variant, content", rows[:600])

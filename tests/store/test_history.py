@@ -3,24 +3,26 @@
 import json
 import os
 import subprocess
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from trimtab.score.registry import scoring_files
 from trimtab.store.history import Change, TaskHistory, task_history, test_uses
 from trimtab.store.run import open_run
+from trimtab.store.watching import CHECK_FILE, Check, Traffic
 from trimtab.task.load import load_task
 from trimtab.task.split import SealedTest
-from trimtab.types import Example
+from trimtab.types import Example, Interval
 
 test_uses.__test__ = False  # the name of a function, not of a test
 
 ROWS = [Example(id=str(i), input=f"row {i}", target="x") for i in range(5)]
 
 
-def run_of(root, *openings, settings=None):
+def run_of(root, *openings, settings=None, **identity):
     """A run that opened the given test rows, each with its reason."""
-    run, _ = open_run(root, {"task file": "t"}, settings or {}, fresh=True)
+    run, _ = open_run(root, {"task file": "t", **identity}, settings or {}, fresh=True)
     with run:
         for rows, reason in openings:
             SealedTest(rows).open(run.test_openings_path, reason)
@@ -114,13 +116,15 @@ goals: {{quality: 0.9}}
 """
 
 
-def commit(root, day, text) -> None:
+def commit(root, day, text, **files) -> None:
     (root / "task.yaml").write_text(text)
+    for name, content in files.items():
+        (root / name.replace("_", ".")).write_text(content)
     who = {"NAME": "test", "EMAIL": "test@example.org", "DATE": f"{day}T12:00:00+00:00"}
     identity = {
         f"GIT_{role}_{key}": v for role in ("AUTHOR", "COMMITTER") for key, v in who.items()
     }
-    for arguments in (["add", "task.yaml"], ["commit", "--quiet", "--allow-empty", "-m", day]):
+    for arguments in (["add", "."], ["commit", "--quiet", "--allow-empty", "-m", day]):
         subprocess.run(["git", "-C", str(root), *arguments], check=True, env=os.environ | identity)
 
 
@@ -152,3 +156,74 @@ def test_a_run_of_the_committed_task_is_no_change(repository) -> None:
     (repository / "task.yaml").write_text(edited)
     run_of(repository, settings=load_task(repository).model_dump(mode="json", by_alias=True))
     assert [change.parts for change in task_history(repository).changes] == [("instructions",)]
+
+
+OWN = """\
+name: names
+instructions: Say which.
+data: {path: rows.jsonl}
+output: {kind: label, labels: [a, b]}
+metric: function
+scoring: {function: "scorer.py:judge"}
+search: {prompts: [mine.txt]}
+goals: {quality: 0.9}
+"""
+
+
+def test_the_tasks_own_files_are_followed_in_git(repository) -> None:
+    commit(repository, "2026-01-10", OWN, scorer_py="one", mine_txt="{{ input }}")
+    commit(repository, "2026-02-10", OWN, mine_txt="Say it: {{ input }}")
+    commit(repository, "2026-03-10", OWN, scorer_py="two")
+    assert task_history(repository).changes == (
+        Change(date(2026, 2, 10), ("search.prompts",)),
+        Change(date(2026, 3, 10), ("scoring.function",)),
+    )
+
+
+def test_a_run_has_the_same_files_as_the_commit_that_it_ran_on(repository) -> None:
+    commit(repository, "2026-01-10", OWN, scorer_py="one", mine_txt="{{ input }}")
+    task = load_task(repository)
+    settings = task.model_dump(mode="json", by_alias=True)
+    run_of(repository, settings=settings, **scoring_files(task, repository), **PROMPTS)
+    assert task_history(repository).changes == ()
+    (repository / "scorer.py").write_text("two")
+    run_of(repository, settings=settings, **scoring_files(task, repository), **PROMPTS)
+    assert [c.parts for c in task_history(repository).changes] == [("scoring.function",)]
+
+
+PROMPTS = {"own prompts": "hash of what was read"}
+
+
+def test_without_git_the_files_of_runs_are_followed(tmp_path) -> None:
+    for prompts, reviews in (("p", "r"), ("p", "r"), ("q", "r"), ("q", "s")):
+        files = {"own prompts": prompts, "scoring.judge.reviews": reviews}
+        run_of(tmp_path, settings=settings_of(), **files)
+    assert [change.parts for change in task_history(tmp_path).changes] == [
+        ("search.prompts",),
+        ("scoring.judge.reviews",),
+    ]
+
+
+def test_a_file_that_was_not_named_before_is_no_change_of_it(tmp_path) -> None:
+    run_of(tmp_path, settings=settings_of())
+    run_of(tmp_path, settings=settings_of(), **{"own prompts": "p"})
+    run_of(tmp_path, settings=settings_of())
+    run_of(tmp_path, settings=settings_of(), **{"own prompts": "q"})
+    assert [change.parts for change in task_history(tmp_path).changes] == [("search.prompts",)]
+
+
+def test_the_traffic_of_the_newest_check_is_read(tmp_path) -> None:
+    assert task_history(tmp_path).served is None
+    seen = datetime(2026, 5, 1, tzinfo=UTC)
+    p95 = Interval(estimate=1.0, low=0.9, high=1.1, n=168, method="test")
+    week = Traffic(
+        since=seen - timedelta(days=7), until=seen, calls=7000, variant="v", timed=7, p95_s=p95
+    )
+    found = Check(
+        task="names", time=seen, deployment=1, since=seen, calls=1, readings=(), traffic=week
+    )
+    (tmp_path / CHECK_FILE).write_text(found.model_dump_json())
+    assert task_history(tmp_path).served == week
+    assert week.calls_per_month == pytest.approx(30_440)
+    (tmp_path / CHECK_FILE).write_text("{")
+    assert task_history(tmp_path).served is None

@@ -15,6 +15,7 @@ from trimtab.store.reviews import (
     add_batch,
     add_review,
     count_states,
+    count_waiting,
     expire,
     get_item,
     items_in,
@@ -120,17 +121,38 @@ def test_requests_wait_until_a_draw_meets_them(database) -> None:
     request = request_items(database, "names", 200, "trimtab watch", "inputs drift")
     assert open_requests(database, "names") == [request]
     assert open_requests(database, "other") == []
-    add_batch(database, batch(1), [item()], [request])
+    other = request_items(database, "names", 10, "reviewer-1", "a look at more")
+    add_batch(database, batch(1), [item()], [request, other], 150)
+    assert [each.items for each in open_requests(database, "names")] == [50, 10]
+    add_batch(database, batch(2), [item()], open_requests(database, "names"), 55)
+    assert open_requests(database, "names") == [other.model_copy(update={"items": 5})]
+    add_batch(database, batch(3), [item()], open_requests(database, "names"), 5)
     assert open_requests(database, "names") == []
 
 
-def test_drawn_calls_that_nobody_reviewed_go_with_their_traces(database) -> None:
+def test_items_that_somebody_looked_at_do_not_wait(database) -> None:
+    items = [item(needed=2), item(), item(), item(source="row")]
+    add_batch(database, batch(1), items)
+    for one, action in zip(items, ("approve", "unknown"), strict=False):
+        add_review(database, said(one, "r", action))
+    assert count_waiting(database, "names", "trace") == 1
+    assert count_waiting(database, "names", "row") == 1
+    (unknown,) = reviews_of(database, items[1].id)
+    withdraw(database, unknown.id)
+    assert count_waiting(database, "names", "trace") == 2
+
+
+def test_drawn_calls_that_are_open_go_with_their_traces(database) -> None:
     old = (NOW - timedelta(days=100)).timestamp()
     items = [item(origin=new_id(old)), item(origin=new_id(old)), item(origin=new_id())]
-    add_batch(database, batch(1), items)
+    settled = item(origin=new_id(old))
+    add_batch(database, batch(1), [*items, settled])
+    outcome = Outcome(action="approve", target="person", by=("r",), time=NOW)
+    settle(database, settled.id, "done", outcome, 1.0)
     add_review(database, said(items[1], "r", "skip"))
     expire(database, "names", NOW - timedelta(days=90))
-    assert [get_item(database, "names", each.id) is None for each in items] == [True, False, False]
+    assert [get_item(database, "names", each.id) is None for each in items] == [True, True, False]
+    assert get_item(database, "names", settled.id) == (settled, "done")
 
 
 def test_the_trail_keeps_its_order(database) -> None:

@@ -9,21 +9,25 @@ import pytest
 
 from decisions import write_task
 from trimtab.decide.stability import task_stable
-from trimtab.errors import InputError
+from trimtab.errors import DiskFull, InputError
 from trimtab.store import deployments
 from trimtab.store.database import Database
 from trimtab.store.deployments import Deployed
 from trimtab.store.history import task_history
 from trimtab.store.reviews import open_requests
-from trimtab.store.traces import add_traces, prune
+from trimtab.store.traces import Trace, add_traces, prune
 from trimtab.store.watching import (
     ALARMS_FILE,
+    Alarm,
+    OpenWindow,
     close_alarm,
     list_alarms,
     newest_check,
+    read_counts,
     read_windows,
     standing,
 )
+from trimtab.watch import check as module
 from trimtab.watch.check import check
 from trimtab.watch.notify import WebhookRefused
 
@@ -33,8 +37,8 @@ CHAMPION = Deployed(run="r", variant="v", name="a variant")
 
 
 @pytest.fixture
-def database(tmp_path, monkeypatch):
-    opened = Database(str(tmp_path / "production.sqlite"))
+def database(database_url, monkeypatch):
+    opened = Database(database_url)
     monkeypatch.setattr(deployments.time, "time", START.timestamp)
     deployments.promote(opened, "names", CHAMPION, "champion", 0, "a test", "to test")
     monkeypatch.undo()
@@ -206,3 +210,80 @@ def test_the_next_decision_reads_drift_off_the_file(folder, database) -> None:
     look(folder, database, 2)
     assert task_history(folder).drifts == ((START + timedelta(weeks=2)).date(),)
     assert task_stable.__doc__ is not None
+
+
+def test_each_call_is_read_once_and_windows_come_out_the_same(
+    folder, database, monkeypatch
+) -> None:
+    served = [
+        each for week in serve(database, {}, {"words": OTHERS}, {"calls": 60}) for each in week
+    ]
+    read: list[str] = []
+    monkeypatch.setattr(module, "traffic", lambda *given: None)  # the decision's own week
+    validate = Trace.model_validate_json
+    monkeypatch.setattr(
+        Trace,
+        "model_validate_json",
+        lambda text: (found := validate(text), read.append(found.id))[0],
+    )
+    for day in range(1, 22):
+        look(folder, database, day / 7)
+    in_steps = read_windows(database, "names", 1)
+    sampled = [each for window in in_steps for each in window.sample]
+    assert len(in_steps) == 2, "the third week goes on"
+    kept = read_counts(database, "names", "window", OpenWindow)
+    assert (kept.number, sum(hour.calls for hour in kept.hours)) == (2, 60)
+    # Both samples are read for the test of drift, and calls of an hour that is not over.
+    assert len(served) <= len(read) <= len(served) + len(sampled) + 21 * 3
+    database.query("DELETE FROM watch_windows")
+    database.query("DELETE FROM watch_counts")
+    look(folder, database, 3)
+    assert read_windows(database, "names", 1) == in_steps
+
+
+def test_a_changed_limit_counts_the_open_window_anew(folder, database) -> None:
+    serve(database, {"latency_s": 0.5})
+    look(folder, database, 0.5)
+    before = read_counts(database, "names", "window", OpenWindow)
+    assert sum(hour.slow for hour in before.hours) == 0
+    write_task(folder, constraints={"p95_latency_seconds": 0.4})
+    look(folder, database, 0.5)
+    after = read_counts(database, "names", "window", OpenWindow)
+    assert sum(hour.slow for hour in after.hours) == sum(hour.calls for hour in before.hours) > 0
+
+
+def test_a_kill_between_alarm_and_request_loses_neither(folder, database, monkeypatch) -> None:
+    serve(database, {}, {"words": OTHERS})
+
+    def killed(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("request_items", "_write"):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, killed)
+            with pytest.raises(KeyboardInterrupt):
+                look(folder, database, 2)
+        assert not (folder / ALARMS_FILE).exists()
+        assert len(standing(database, "names")) == len(open_requests(database, "names"))
+    look(folder, database, 2)
+    (alarm,) = standing(database, "names")
+    (line,) = (folder / ALARMS_FILE).read_text("utf-8").splitlines()
+    assert Alarm.model_validate_json(line) == alarm
+    (request,) = open_requests(database, "names")
+    assert request.items == alarm.labels_wanted
+
+
+def test_a_full_disk_is_told_and_made_up_for(folder, database, monkeypatch) -> None:
+    serve(database, {}, {"words": OTHERS})
+
+    def full(*args: object) -> None:
+        raise DiskFull("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write", full)
+        assert look(folder, database, 2).problems == ("no room",)
+    (alarm,) = standing(database, "names")
+    close_alarm(database, "names", alarm.id, "a test", "dealt with")
+    look(folder, database, 2)
+    (line,) = (folder / ALARMS_FILE).read_text("utf-8").splitlines()
+    assert Alarm.model_validate_json(line) == alarm, "as it was opened"

@@ -164,7 +164,11 @@ def test_other_urls_are_refused_with_their_line(tmp_path, url) -> None:
 
 
 def test_the_file_gets_a_line_an_alarm(tmp_path) -> None:
-    for _ in range(2):
-        write(tmp_path / "alarms.jsonl", ALARM)
-    lines = (tmp_path / "alarms.jsonl").read_text("utf-8").splitlines()
-    assert [Alarm.model_validate_json(line) for line in lines] == [ALARM, ALARM]
+    file = tmp_path / "alarms.jsonl"
+    other = ALARM.model_copy(update={"id": "1" * 28})
+    closed = ALARM.model_copy(update={"told": True, "closed": START, "closed_by": "reviewer-1"})
+    write(file, [ALARM])
+    write(file, [closed, other])
+    write(file, [ALARM, other])
+    lines = file.read_text("utf-8").splitlines()
+    assert [Alarm.model_validate_json(line) for line in lines] == [ALARM, other]

@@ -12,7 +12,7 @@ from trimtab.task.load import load_task
 from trimtab.task.spec import ModelSpec, Prices
 from trimtab.watch.rates import Limits, cost_of, hours, learnt_limits, limits, rates
 
-from .traffic import START, trace, week_of_calls
+from .traffic import START, seconds, trace, week_of_calls
 
 SPEC = ModelSpec(prices=Prices(input=1.0, output=10.0))
 
@@ -36,16 +36,30 @@ def test_limits_come_from_the_task_and_the_sealed_test(tmp_path) -> None:
     goals = {"quality": 0.9, "validity": 0.99}
     constraints = {"p95_latency_seconds": 2.0, "money_per_1000_calls": 5.0}
     task = load_task(write_task(tmp_path, goals=goals, constraints=constraints))
-    assert limits(task, None) == Limits(pytest.approx(0.01), 2.0, 0.005)
+    assert limits(task, SPEC, None) == Limits(pytest.approx(0.01), 2.0, 0.005)
+
+
+def test_tokens_are_not_held_against_a_limit_of_money(tmp_path) -> None:
+    task = load_task(write_task(tmp_path, constraints={"money_per_1000_calls": 5.0}))
+    machine = ModelSpec(machine_per_hour=0.2)
+    served = month()
+    known = learnt_limits(
+        limits(task, machine, None), seconds(served), hours(served, machine, None)
+    )
+    assert known.cost == pytest.approx(1.25 * cost_of(served[0], machine))
+    found = rates(hours(served, machine, known.slow_s), known, {}, START)
+    assert {each.kind: each.state for each in found}["cost"] == "quiet"
 
 
 def test_what_the_task_does_not_limit_is_learnt_from_the_first_window() -> None:
     served = [trace(START, latency_s=i / 100) for i in range(1, 101)]
-    learnt = learnt_limits(Limits(0.01), served, SPEC)
-    assert learnt.slow_s == pytest.approx(1.5 * 0.95)
+    known = seconds(served), hours(served, SPEC, None)
+    learnt = learnt_limits(Limits(0.01), *known)
+    assert learnt.slow_s == pytest.approx(1.5 * 0.95, rel=0.011)
+    assert learnt.slow_s >= 1.5 * 0.95 - 1e-9
     assert learnt.cost == pytest.approx(1.25 * cost_of(served[0], SPEC))
-    assert learnt_limits(Limits(0.01, 3.0, 0.1), served, SPEC) == Limits(0.01, 3.0, 0.1)
-    assert learnt_limits(Limits(0.01), [], SPEC) == Limits(0.01)
+    assert learnt_limits(Limits(0.01, 3.0, 0.1), *known) == Limits(0.01, 3.0, 0.1)
+    assert learnt_limits(Limits(0.01), {}, ()) == Limits(0.01)
 
 
 def test_good_calls_that_stand_for_others_count_for_them() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,8 +11,10 @@ import numpy as np
 from trimtab.store.database import Database
 from trimtab.store.reviews import Batch, Item, Outcome, ReviewedCall, add_batch, settle
 from trimtab.store.traces import Trace, new_id
+from trimtab.store.watching import SideCounts
 from trimtab.task.load import load_task
 from trimtab.watch.check import Watched
+from trimtab.watch.counts import SideCount
 from trimtab.watch.settings import WatchSettings
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -40,6 +42,20 @@ def trace(moment: datetime, **changes: object) -> Trace:
         }
         | changes
     )
+
+
+def counts(traces: Iterable[Trace]) -> SideCounts:
+    side = SideCount(SideCounts())
+    side.add(traces)
+    return side.known
+
+
+def seconds(traces: Iterable[Trace]) -> dict[int, float]:
+    """Calls by step of seconds."""
+    found: dict[int, float] = {}
+    for step, weight, n in counts(traces).seconds:
+        found[step] = found.get(step, 0.0) + weight * n
+    return found
 
 
 def week_of_calls(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from trimtab.types import Completion, Failed, Message, OutputContract, Request
+
+_LOCAL_ID = re.compile(r"(?P<weights>.+@[0-9a-f]{8})/[\w-]+")
 
 
 class Engine(Protocol):
@@ -48,3 +51,50 @@ class Engine(Protocol):
         engines that cannot know say False.
         """
         ...
+
+
+Event = str | Completion | Failed | Exception
+"""What is new of a call: a further piece of its text, or its end; an exception is of it alone."""
+
+
+class Stepper(Protocol):
+    """Answers calls that begin and leave between any two passes of an engine. For one thread."""
+
+    def begin(
+        self, key: int, request: Request, *, stream: bool = False, background: bool = False
+    ) -> None:
+        """Take up a call. With `stream`, its text comes in pieces, as far as the engine can; a
+        call in the background gives way to others."""
+        ...
+
+    def leave(self, key: int) -> None:
+        """End a call whose answer nobody wants any more; no event of it follows."""
+        ...
+
+    def step(self) -> list[tuple[int, Event]]:
+        """Compute the next bit of the calls under way, and give what is new of each, by its key.
+
+        The pieces of a text come in order and before the completion, and are all of it together.
+        """
+        ...
+
+
+@runtime_checkable
+class Stepping(Protocol):
+    """An engine that can answer step by step."""
+
+    def stepper(self) -> Stepper:
+        """The engine is then used by nothing else."""
+        ...
+
+
+def same_weights(one: str, other: str) -> bool:
+    """Whether two model ids name the same weights, maybe in another precision.
+
+    Ids of local models end in their weights' fingerprint and a precision, which hangs on the
+    processor; any other id must be equal.
+    """
+    parts = _LOCAL_ID.fullmatch(one), _LOCAL_ID.fullmatch(other)
+    if parts[0] is None or parts[1] is None:
+        return one == other
+    return parts[0]["weights"] == parts[1]["weights"]

@@ -47,8 +47,9 @@ _LONGEST_WAIT_S = 120.0
 """An endpoint that asks for a longer wait is not waited for."""
 _ROUNDS = 32
 _CONNECT_S = 10.0
-LARGEST_BODY = 16 * 1024 * 1024
-"""Of an answer, in bytes; no more are read."""
+LARGEST_BODY = 4 * 1024 * 1024
+"""Of an answer, in bytes; no more are read. Several times the longest answer that models write: so
+much may be held for each call under way."""
 _LOST_CALLS = 20
 """So many calls lost in a row to the endpoint itself mean that it is down."""
 _ENDPOINT_BOUNDARIES = {"connection", "timeout", "rate-limit", "server"}
@@ -121,10 +122,14 @@ class OpenAIEngine:
     async def answer(self, request: Request) -> Completion | Failed:
         """Answer one request in the caller's own event loop, with no thread between.
 
-        An engine that is used so is used from one loop, and by nothing else. Raises as `generate`.
+        An engine that is used so is used from one loop, and by nothing else. It never gives the
+        endpoint up: a call that is lost is `Failed`, however many were lost before it.
+
+        Raises:
+            ModelError: as `generate`.
         """
         self._model(request)
-        return await self._answer(request)
+        return await self._answer(request, give_up=False)
 
     def time_call(self, request: Request) -> Completion | Failed:
         """See `Engine.time_call`: the seconds from sending to the whole answer, tried once."""
@@ -157,7 +162,7 @@ class OpenAIEngine:
         except BaseExceptionGroup as group:
             put(group.exceptions[0])
 
-    async def _answer(self, request: Request) -> Completion | Failed:
+    async def _answer(self, request: Request, *, give_up: bool = True) -> Completion | Failed:
         """Try until the call is answered, or trying again cannot help."""
         answers_before = self._answers
         tried = 0
@@ -176,7 +181,8 @@ class OpenAIEngine:
                 break
             if not result.too_many:
                 await asyncio.sleep(seconds)
-        return self._settle(result, tried, alone=self._answers == answers_before)
+        alone = self._answers == answers_before
+        return self._settle(result, tried, alone=alone, give_up=give_up)
 
     async def _timed(self, request: Request) -> Completion | Failed:
         async with self._pace.turn():
@@ -185,7 +191,7 @@ class OpenAIEngine:
             seconds = time.perf_counter() - start
         if isinstance(result, Completion):
             result = result.model_copy(update={"latency_s": seconds})
-        return self._settle(result, tried=1, alone=False)
+        return self._settle(result, tried=1, alone=False, give_up=True)
 
     async def _call(self, request: Request) -> Completion | Trouble:
         """One try. The time limit holds for all of it, however slowly the bytes trickle."""
@@ -232,9 +238,9 @@ class OpenAIEngine:
         return response.status_code, response.headers, bytes(content)
 
     def _settle(
-        self, result: Completion | Trouble, tried: int, *, alone: bool
+        self, result: Completion | Trouble, tried: int, *, alone: bool, give_up: bool
     ) -> Completion | Failed:
-        """Count what was lost in a row, and give up where no call can work.
+        """Count what was lost in a row, and give up where no call can work and that is wanted.
 
         `alone` says that no other call was answered while this one was tried.
         """
@@ -244,11 +250,13 @@ class OpenAIEngine:
             return result.model_copy(update={"attempts": tried})
         if result.hopeless or result.failed.boundary in _ENDPOINT_BOUNDARIES:
             self._lost_in_a_row += 1
-        advice = self._why_down(result, alone)
-        if advice is not None:
-            where = self._url.copy_with(userinfo=b"", query=None)
-            raise EngineUnavailable(f"{where} cannot be used: {result.failed.message}; {advice}")
-        return result.failed.model_copy(update={"attempts": tried})
+        message = result.failed.message
+        if advice := self._why_down(result, alone):
+            message = f"{message}; {advice}"
+            if give_up:
+                where = self._url.copy_with(userinfo=b"", query=None)
+                raise EngineUnavailable(f"{where} cannot be used: {message}")
+        return result.failed.model_copy(update={"attempts": tried, "message": message})
 
     def _why_down(self, result: Trouble, alone: bool) -> str | None:
         """What to do about an endpoint that no call can use; None while one may."""

@@ -14,7 +14,11 @@ _DAYS_A_MONTH = 30.44
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a task that serves. `decided`: when the champion's run was started."""
+    """What is known of a task that serves.
+
+    `decided`: when the champion's run was started, or the newest retraining since. What that one
+    knew of calls for no other, or a daily timer would open the sealed test day after day.
+    """
 
     task: Task
     alarms: Sequence[Alarm]
@@ -31,7 +35,7 @@ def reasons(known: Known, now: datetime, asked: str | None = None) -> list[str]:
     Drift alone does not: it asks for labels, and they show whether quality fell.
     """
     found = [asked] if asked else []
-    found += [f"alarm: {alarm.message}" for alarm in known.alarms if alarm.retrain]
+    found += [f"alarm: {alarm.message}" for alarm in _unanswered(known)]
     due = _due(known)
     if due is not None and now >= due:
         months = known.task.upkeep.retrain_every_months
@@ -43,14 +47,21 @@ def reasons(known: Known, now: datetime, asked: str | None = None) -> list[str]:
 
 def waiting_for(known: Known) -> str:
     """What would call for it next."""
+    stands = any(alarm.retrain and alarm.opened <= known.decided for alarm in known.alarms)
     parts = [
-        "no alarm about quality stands",
+        f"the retraining of {known.decided:%Y-%m-%d} knew of the alarm about quality"
+        if stands
+        else "no alarm about quality stands",
         f"{known.new_rows} of {known.rows_wanted} newly reviewed rows are there",
     ]
     due = _due(known)
     if due is not None:
         parts.append(f"it is due on {due:%Y-%m-%d}")
     return "; ".join(parts)
+
+
+def _unanswered(known: Known) -> list[Alarm]:
+    return [alarm for alarm in known.alarms if alarm.retrain and alarm.opened > known.decided]
 
 
 def _due(known: Known) -> datetime | None:

@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from trimtab.compare.paired import compare
+from trimtab.earlier import as_in
 from trimtab.errors import InputError, RunError
 from trimtab.measure.meter import Progress
 from trimtab.measure.session import Session, open_session
+from trimtab.parity import require_parity
 from trimtab.pipeline import Decided, decide
 from trimtab.predictor import find_variant
-from trimtab.prompt.nearest import NearestPool
 from trimtab.retrain.reasons import Known, reasons, waiting_for
 from trimtab.retrain.versus import Concluded, SliceResult, by_slice, conclude, unseen
 from trimtab.store.data_versions import keep_version, read_version
@@ -37,6 +38,7 @@ class Retrained(Noun):
     """One line of `runs/retrains.jsonl`: what was asked, what came of it."""
 
     time: datetime
+    """When its data was read: what is reviewed later is new to it."""
     who: str
     why: tuple[str, ...]
     data: str
@@ -74,6 +76,7 @@ def called_for(watched: Watched, now: datetime, asked: str | None = None) -> Cal
         )
     champion = begun.state.champion
     decided = read_info(watched.folder / "runs" / champion.run).created
+    decided = max([decided, *(each.time for each in list_retrains(watched.folder))])
     known = Known(
         task=watched.task,
         alarms=standing(watched.database, watched.task.name),
@@ -94,18 +97,22 @@ def retrain(
 ) -> Retrained:
     """Decide again, compare, and begin the staged promotion where the challenger is to take over.
 
+    Hours pass in it. Where another champion serves by the end, or another staged promotion is under
+    way, nothing is rolled out, and the statement says so.
+
     Raises:
         InputError: another staged promotion is under way.
-        RunError: the champion's run is gone, or its model is not the one that was measured.
+        RunError: the champion's run is gone, or its model is not the one that was measured; or the
+            challenger does not answer as its run measured.
     """
-    folder = watched.folder
+    folder, started = watched.folder, datetime.now(UTC)
     if roll_out:
         refuse_second(watched)
     _, champion = find_variant(folder / "runs" / called.champion.run, called.champion.variant)
     opened = open_task(folder)
     version = keep_version(folder, opened.examples, who, "; ".join(called.why))
     decided = decide(folder, progress, fresh)
-    winner = _winner(decided)
+    winner = decided.decision.winner
     challenger = None
     if winner is not None:
         challenger = Deployed(run=decided.folder.name, variant=winner.id, name=winner.name)
@@ -113,11 +120,16 @@ def retrain(
         opened, called.champion, champion, winner, decided, progress
     )
     rollout = None
-    if challenger is not None and concluded.conclusion != "stay" and roll_out:
+    if winner is not None and challenger and concluded.conclusion != "stay" and roll_out:
+        require_parity(decided.folder, winner, progress.note)
         why = f"retrained ({'; '.join(called.why)}): {concluded.statement}"
-        rollout = begin(watched, challenger, who, why).number
+        try:
+            rollout = begin(watched, challenger, who, why, instead_of=called.champion).number
+        except InputError as problem:
+            statement = f"{concluded.statement}; nothing was rolled out: {problem}"
+            concluded = concluded.model_copy(update={"statement": statement})
     found = Retrained(
-        time=datetime.now(UTC),
+        time=started,
         who=who,
         why=called.why,
         data=version.hash,
@@ -136,11 +148,6 @@ def retrain(
 def list_retrains(folder: Path) -> list[Retrained]:
     """The oldest first."""
     return read_nouns(folder / "runs" / RETRAINS, Retrained)
-
-
-def _winner(decided: Decided) -> Variant | None:
-    wanted = decided.decision.verdict.winner
-    return next((each for each in decided.decision.variants if each.id == wanted), None)
 
 
 def _compared(
@@ -220,12 +227,7 @@ def _records_of_champion(
             f"the champion was measured with the model {champion.model}, which the task file no "
             "longer names; bring it back, so that champion and challenger can be compared"
         )
-    if champion.prompt.nearest:
-        bench = replace(bench, pool=NearestPool(read_nouns(old_run / "pool.jsonl", Example)))
-    if champion.adapter is not None:
-        place = f"../{old_run.name}/{champion.adapter.path}"
-        adapter = champion.adapter.model_copy(update={"path": place})
-        champion = champion.model_copy(update={"adapter": adapter})
+    bench, champion = as_in(bench, champion, old_run)
     return bench.records(champion, "test", rows)
 
 

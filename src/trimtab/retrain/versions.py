@@ -37,15 +37,12 @@ class RunVersion:
 
     @property
     def winner(self) -> Variant | None:
-        wanted = self.decision.verdict.winner
-        return next((each for each in self.decision.variants if each.id == wanted), None)
+        return self.decision.winner
 
     @property
     def score(self) -> VariantScore | None:
         """What the sealed test measured of its winner."""
-        wanted = self.decision.verdict.winner
-        scores = (self.decision.prompt, self.decision.fine_tune)
-        return next((s for s in scores if s is not None and s.variant == wanted), None)
+        return self.decision.score_of(self.decision.verdict.winner)
 
 
 def list_runs(folder: Path) -> list[RunVersion]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hmac
+import math
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
@@ -19,16 +19,24 @@ from trimtab.serve.refusal import Refused
 from trimtab.store.reviewers import Reviewer, form_token
 
 COOKIE = "trimtab_review"
+DEVICE_COOKIE = "trimtab_review_device"
+DEVICE_DAYS = 90
 FORM_TOKEN = "token"  # noqa: S105 - the name of a field
 MOST_BYTES = 1_000_000
 MOST_FIELDS = 2_000
 
-TRIES_S = 600.0
 MOST_TRIES = 8
-"""At one name from one address, in that time."""
+"""Wrong passwords for one name from one address, before the next one has to wait."""
 MOST_TRIES_OF_ONE = 50
-"""At one name from all addresses, or at all names from one: with more, a stranger could keep a
-reviewer out for long."""
+"""For one name from all addresses, or for all names from one."""
+FIRST_WAIT_S = 15.0
+"""Doubles with each further wrong password, up to the longest wait."""
+LONGEST_WAIT_S = 600.0
+_LONGEST_FOR_NAME_S = 60.0
+_LONGEST_FOR_ADDRESS_S = 2.0
+"""Behind a proxy all people have its address: this one only keeps the machine from being busy with
+passwords."""
+FORGOTTEN_S = 3600.0
 _MOST_KEYS = 10_000
 
 POLICY = (
@@ -100,41 +108,73 @@ class Guard:
         await self._app(scope, receive, guarded)
 
 
+@dataclass
+class _Made:
+    """Wrong passwords, or such as are being checked."""
+
+    count: int = 0
+    last: float = 0.0
+
+
 class Tries:
-    """Counts tries at passwords, so that none can be guessed by trying."""
+    """Slows down those who try passwords, so that none can be guessed.
+
+    A browser in which a person signed in before counts by itself: whoever else tries that person's
+    name, or shares the address, cannot keep it out. It gains nothing for guessing, since its proof
+    comes with the right password only.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._made: dict[str, deque[float]] = {}
+        self._made: dict[str, _Made] = {}
 
-    def count(self, name: str, address: str) -> None:
+    def count(self, name: str, address: str, device: str | None = None) -> None:
         """Count a try, before it is known to be right.
 
+        Args:
+            device: the proof that this person signed in before in this browser, checked.
+
         Raises:
-            Refused: with status 429, where there were too many.
+            Refused: with status 429, where the last wrong one is too short ago.
         """
         now = self._clock()
-        if len(self._made) > _MOST_KEYS:
-            self._made.clear()
-        for key, most in self._keys(name, address).items():
-            made = self._made.setdefault(key, deque(maxlen=MOST_TRIES_OF_ONE))
-            while made and made[0] < now - TRIES_S:
-                made.popleft()
-            if len(made) >= most:
-                raise Refused(429, "too many wrong passwords; try again in ten minutes")
-        for key in self._keys(name, address):
-            self._made[key].append(now)
+        self._make_room()
+        for key, (most, longest) in self._keys(name, address, device).items():
+            made = self._made.get(key, _Made())
+            if made.last < now - FORGOTTEN_S:
+                self._made.pop(key, None)
+                continue
+            doublings = min(made.count - most, 20)
+            wait = min(longest, FIRST_WAIT_S * 2**doublings) if doublings >= 0 else 0.0
+            if now < made.last + wait:
+                seconds = math.ceil(made.last + wait - now)
+                raise Refused(429, f"too many wrong passwords; try again in {seconds} seconds")
+        for key in self._keys(name, address, device):
+            made = self._made.setdefault(key, _Made())
+            made.count, made.last = made.count + 1, now
 
-    def succeeded(self, name: str, address: str) -> None:
-        for key in self._keys(name, address):
-            self._made.pop(key, None)
+    def succeeded(self, name: str, address: str, device: str | None = None) -> None:
+        """The try was right. Others' wrong ones from the same address stay counted."""
+        for key in self._keys(name, address, device):
+            made = self._made.pop(key, None)
+            if made is not None and key == f"address {address}":
+                self._made[key] = _Made(made.count - 1, made.last)
 
-    def _keys(self, name: str, address: str) -> dict[str, int]:
+    def _keys(self, name: str, address: str, device: str | None) -> dict[str, tuple[int, float]]:
+        """What is counted, with how many are free and the longest wait."""
+        if device is not None:
+            return {f"device {device}": (MOST_TRIES, LONGEST_WAIT_S)}
         return {
-            f"both {name!r} {address}": MOST_TRIES,
-            f"name {name!r}": MOST_TRIES_OF_ONE,
-            f"address {address}": MOST_TRIES_OF_ONE,
+            f"both {name!r} {address}": (MOST_TRIES, LONGEST_WAIT_S),
+            f"name {name!r}": (MOST_TRIES_OF_ONE, _LONGEST_FOR_NAME_S),
+            f"address {address}": (MOST_TRIES_OF_ONE, _LONGEST_FOR_ADDRESS_S),
         }
+
+    def _make_room(self) -> None:
+        """Where very many names were tried, the older half is forgotten."""
+        if len(self._made) > _MOST_KEYS:
+            for key in sorted(self._made, key=lambda key: self._made[key].last)[: _MOST_KEYS // 2]:
+                del self._made[key]
 
 
 async def read_form(request: Request) -> dict[str, str]:

@@ -20,6 +20,8 @@ from starlette.types import ASGIApp
 from trimtab.errors import DatabaseUnavailable, TrimtabError
 from trimtab.review.access import (
     COOKIE,
+    DEVICE_COOKIE,
+    DEVICE_DAYS,
     Guard,
     Tries,
     Visitor,
@@ -39,7 +41,10 @@ from trimtab.review.shared import SharedDatabase
 from trimtab.serve.refusal import Refused
 from trimtab.store.database import Database
 from trimtab.store.reviewers import (
+    Reviewer,
     close_session,
+    device_is,
+    device_token,
     find_reviewer,
     open_session,
     password_is,
@@ -79,7 +84,7 @@ class ReviewServer:
         self._hashing = asyncio.Semaphore(_HASHING)
         self._hosts = served_hosts(host, settings.public_url)
         self._pages = Pages(task.name)
-        self._book = Book(task, folder)
+        self._book = Book(task, folder, masked_rows=settings.masked_rows)
         guidelines = read_guidelines(task, folder, settings.guidelines)
         self._items = ItemPages(task, self._shared, self._book, guidelines, self._pages)
         self._home = HomePages(task, folder, self._shared, self._pages)
@@ -189,8 +194,11 @@ class ReviewServer:
             check_same_site(request, self._settings.public_url)
             form = await read_form(request)
             name = " ".join(form.get("name", "").split())[:100]
-            self._tries.count(name, address)
-            token = await self._session(name, form.get("password", ""))
+            reviewer = await self._reviewer(name)
+            proof = request.cookies.get(DEVICE_COOKIE, "")
+            device = proof if reviewer and device_is(reviewer, proof) else None
+            self._tries.count(name, address, device)
+            token = await self._session(name, reviewer, form.get("password", ""))
         except Refused as refused:
             return self._pages.problem(None, refused.status, f"{refused.message}.")
         except DatabaseUnavailable as error:
@@ -199,24 +207,40 @@ class ReviewServer:
         if token is None:
             message = "Name or password is wrong."
             return self._pages.page("login.html.j2", None, 401, name=name, message=message)
-        self._tries.succeeded(name, address)
+        self._tries.succeeded(name, address, device)
         answer = RedirectResponse("/", 303)
-        answer.set_cookie(
-            COOKIE,
-            token,
-            max_age=int(self._settings.session_hours * 3600),
-            httponly=True,
-            samesite="lax",
-            secure=(self._settings.public_url or "").startswith("https:"),
-        )
+        self._set_cookie(answer, COOKIE, token, self._settings.session_hours * 3600, "/")
+        if reviewer is not None and device is None:
+            proof = device_token(reviewer)
+            self._set_cookie(answer, DEVICE_COOKIE, proof, DEVICE_DAYS * 86_400, "/login")
         return answer
 
-    async def _session(self, name: str, password: str) -> str | None:
+    def _set_cookie(
+        self, answer: Response, name: str, value: str, seconds: float, path: str
+    ) -> None:
+        """Out of reach of scripts and other sites; sent over https only where there is that."""
+        secure = (self._settings.public_url or "").startswith("https:")
+        answer.set_cookie(
+            name,
+            value,
+            max_age=int(seconds),
+            path=path,
+            httponly=True,
+            samesite="lax",
+            secure=secure,
+        )
+
+    async def _reviewer(self, name: str) -> Reviewer | None:
+        if not name.isprintable():
+            return None
+        task = self._task.name
+        return await self._shared.call(lambda database: find_reviewer(database, task, name))
+
+    async def _session(self, name: str, reviewer: Reviewer | None, password: str) -> str | None:
         """A new session's token; None where name or password is wrong."""
         if not name.isprintable():
             return None
         task = self._task.name
-        reviewer = await self._shared.call(lambda database: find_reviewer(database, task, name))
         async with self._hashing:
             right = await asyncio.to_thread(password_is, reviewer, password)
 

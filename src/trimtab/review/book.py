@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,13 +43,17 @@ Scorer = Callable[[Item, Outcome], float | None]
 class Book:
     """Keeps the reviews of one task.
 
+    A call in which something was masked counts for quality, and is a row of `reviewed.jsonl` with
+    `masked_rows` only: production never sees such an input.
+
     Raises:
         InputError: from `take` and `undo`, with a sentence for the reviewer; nothing is changed.
         DatabaseUnavailable: nothing is changed either.
     """
 
-    def __init__(self, task: Task, folder: Path) -> None:
+    def __init__(self, task: Task, folder: Path, *, masked_rows: bool = False) -> None:
         self._task = task
+        self._masked_rows = masked_rows
         self._score = _scorer(task, folder)
         self._ledger = Ledger(folder)
 
@@ -97,7 +101,7 @@ class Book:
             what = "decided between two" if review.adjudicates else "reviewed"
             note(database, self._task.name, reviewer, what, f"item {item.id}: {action}")
         if write:
-            self._ledger.write([(item, now.outcome)])
+            self._write([(item, now.outcome)])
         return now.state
 
     def undo(self, database: Database, reviewer: str) -> Item:
@@ -113,7 +117,7 @@ class Book:
             withdraw(database, last.id)
             now = self._settle(database, item)
             note(database, self._task.name, reviewer, "undid", f"item {item.id}")
-        self._ledger.write([(item, now.outcome)])
+        self._write([(item, now.outcome)])
         return item
 
     def write_missing(self, database: Database) -> int:
@@ -121,7 +125,14 @@ class Book:
         took. Lines of items that this database does not know stay as they are."""
         said = {item.id: (item, outcome) for item, outcome in outcomes(database, self._task.name)}
         undone = [item for item, state in items_in(database, self._task.name) if state != "done"]
-        return self._ledger.write([*said.values(), *((item, None) for item in undone)])
+        return self._write([*said.values(), *((item, None) for item in undone)])
+
+    def _write(self, items: Sequence[tuple[Item, Outcome | None]]) -> int:
+        """A masked call has no line, and loses one that it had."""
+        kept = self._masked_rows
+        return self._ledger.write(
+            [(item, outcome if kept or not item.redacted else None) for item, outcome in items]
+        )
 
     def _item(self, database: Database, item_id: str) -> tuple[Item, State]:
         found = get_item(database, self._task.name, item_id)

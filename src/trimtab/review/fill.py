@@ -17,7 +17,7 @@ from trimtab.store.reviews import (
     Request,
     Source,
     add_batch,
-    count_states,
+    count_waiting,
     expire,
     known_origins,
     last_batch,
@@ -32,8 +32,6 @@ from trimtab.types import Example, content_hash
 MOST_CALLS = 3_000
 """Calls that are looked at for a draw; of more, a random part."""
 MOST_ROWS = 3_000
-_DONE_S = 15.0
-"""After the longest call: what came before it is on the disk, or will never be."""
 
 
 class Filler:
@@ -54,31 +52,36 @@ class Filler:
     def fill(self, database: Database, now: datetime | None = None) -> int:
         """Draw what is due; how many items came. Reading and judging a full frame takes seconds."""
         now = now or datetime.now(UTC)
-        task = self._opened.task.name
+        task, settings = self._opened.task.name, self._settings
         expire(database, task, now - timedelta(days=self._serving.capture.retention_days))
-        waiting = count_states(database, task)
-        drawn = 0
-        asked = open_requests(database, task)
-        if asked or waiting.get(("trace", "open"), 0) <= self._settings.batch // 2:
-            drawn += self._draw_calls(database, now, asked)
-        if waiting.get(("row", "open"), 0) <= self._settings.rows // 2 and self._settings.rows:
+        is_due = count_waiting(database, task, "trace") <= settings.batch // 2
+        drawn = self._draw_calls(database, now, settings.batch if is_due else 0)
+        if settings.rows and count_waiting(database, task, "row") <= settings.rows // 2:
             drawn += self._draw_rows(database, now)
         return drawn
 
-    def _draw_calls(self, database: Database, now: datetime, asked: list[Request]) -> int:
-        settled = now - timedelta(seconds=self._serving.limits.timeout_seconds + _DONE_S)
+    def _draw_calls(self, database: Database, now: datetime, usual: int) -> int:
+        """Draw `usual` items and what requests ask for. What the calls since the last draw are too
+        few for stays asked for."""
+        asked = open_requests(database, self._opened.task.name)
+        extra = sum(request.items for request in asked)
+        wanted = usual + extra
+        if not wanted:
+            return 0
+        settled = now - self._serving.settled_after
         last = last_batch(database, self._opened.task.name, "trace")
         calls, frame, until = self._calls_since(database, last.until if last else "", settled)
-        if not calls:
+        # Where nobody waits for items, judging every few calls by themselves would be for nothing.
+        fewest = 1 if usual else max(1, min(extra, self._settings.batch // 2))
+        if len(calls) < fewest:
             return 0
         part = len(calls) / frame
-        extra = sum(request.items for request in asked)
-        wanted = self._settings.batch + extra
-        share = (self._settings.batch * self._settings.random_share + extra) / wanted
+        share = (usual * self._settings.random_share + extra) / wanted
         signals = self._of_calls(database, calls)
         drawn = draw([each.ordered for each in signals], wanted, share, self._rng)
         items = [self._call_item(calls[d.place], signals[d.place], d, part) for d in drawn]
-        return self._keep(database, "trace", until, frame, items, asked)
+        met = round(extra * min(1.0, len(calls) / wanted))
+        return self._keep(database, "trace", until, frame, items, asked, met)
 
     def _calls_since(
         self, database: Database, after: str, until: datetime
@@ -157,6 +160,7 @@ class Filler:
             variant=call.variant,
             run=call.run,
             time=call.time,
+            redacted=call.redacted,
         )
 
     def _row_item(self, row: Example, signals: Signals, drawn: Drawn) -> Item:
@@ -196,7 +200,8 @@ class Filler:
         until: str,
         frame: int,
         items: list[Item],
-        met: Sequence[Request] = (),
+        asked: Sequence[Request] = (),
+        met: int = 0,
     ) -> int:
         task = self._opened.task.name
         last = last_batch(database, task)
@@ -211,7 +216,7 @@ class Filler:
             drawn=len(items),
         )
         kept = [item.model_copy(update={"batch": number}) for item in items]
-        return len(kept) if add_batch(database, batch, kept, met) else 0
+        return len(kept) if add_batch(database, batch, kept, asked, met) else 0
 
 
 def _moment(trace_id: str) -> datetime | None:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from trimtab.errors import InputError, RunError, TrimtabError
+from trimtab.parity import refuse_unproven
 from trimtab.predictor import read_decision
 from trimtab.review.access import REPORT_POLICY, Visitor
 from trimtab.review.agreement import Agreement, agreement
@@ -20,8 +21,9 @@ from trimtab.review.shared import SharedDatabase
 from trimtab.serve.promotion import find_candidate
 from trimtab.store import deployments
 from trimtab.store.database import Database
-from trimtab.store.deployments import Change, history
+from trimtab.store.deployments import Change, champion_since, history
 from trimtab.store.reviews import all_reviews, count_states
+from trimtab.store.rollouts import Rollout, under_way
 from trimtab.store.traces import count_calls
 from trimtab.store.trail import note, trail
 from trimtab.store.watching import Alarm, Check, close_alarm, newest_check, standing
@@ -56,8 +58,8 @@ class FinishedRun:
     @property
     def winner(self) -> str | None:
         """Name of the variant to use."""
-        ids = {variant.id: variant.name for variant in self.decision.variants}
-        return ids.get(self.decision.verdict.winner or "")
+        found = self.decision.winner
+        return found.name if found else None
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,10 @@ class Home:
     """All that the page shows of the database. Undefined stays None."""
 
     changes: list[Change]
+    since: Change | None
+    """With which the champion's time began."""
+    rollout: Rollout | None
+    """The staged promotion that is under way."""
     days: list[Day]
     check: Check | None
     alarms: list[Alarm]
@@ -116,7 +122,8 @@ class HomePages:
             name = form.get("run", "")
             if name not in runs:
                 raise InputError("there is no such finished run")
-            found = find_candidate(str(self._folder / "runs" / name), self._folder)
+            run = str(self._folder / "runs" / name)
+            found = find_candidate(run, self._folder, refuse_unproven)
             done = deployments.promote(
                 database, found.task, found.deployed, "champion", 0.0, visitor.reviewer.name, why
             )
@@ -170,6 +177,8 @@ class HomePages:
         }
         return Home(
             changes=history(database, task, MOST_CHANGES),
+            since=champion_since(database, task),
+            rollout=under_way(database, task),
             days=_days(database, task),
             check=newest_check(database, task),
             alarms=standing(database, task),

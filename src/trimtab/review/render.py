@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from jinja2 import Environment
 from starlette.responses import HTMLResponse, Response
 
-from trimtab.report import values
+from trimtab.report.templating import Unchanged, escaping
 from trimtab.review.access import FORM_TOKEN, Visitor
 
 SAID: Mapping[str, str] = {
@@ -69,26 +68,6 @@ def static_files() -> Mapping[str, tuple[str, str]]:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("trimtab.review"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(values=values)
+    environment = escaping("trimtab.review")
     environment.filters["plain"] = Unchanged
     return environment
-
-
-class Unchanged(str):
-    """A text that goes into a form's field: escaped, and not changed, since it comes back."""
-
-    __slots__ = ()
-
-
-def _finalize(value: object) -> object:
-    if value is None:
-        return values.UNMEASURED
-    return value if isinstance(value, (Markup, Unchanged)) else values.visible(str(value))

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from pathlib import Path
 
-import uvicorn
 import uvloop
 
 from trimtab.errors import InputError
 from trimtab.review.app import ReviewServer
 from trimtab.review.fill import Filler
 from trimtab.review.settings import load_settings
+from trimtab.serve.listen import listen
 from trimtab.serve.log import log_to_stderr
 from trimtab.serve.settings import load_settings as load_serve_settings
 from trimtab.store.database import Database
@@ -42,26 +41,7 @@ def review(task_path: Path, host: str, port: int, database_url: str) -> None:
     filler = Filler(opened, settings, load_serve_settings(opened.folder))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         server = ReviewServer(opened.task, opened.folder, settings, database_url, host, filler)
-        runner.run(_run(server, host, port))
-
-
-async def _run(server: ReviewServer, host: str, port: int) -> None:
-    config = uvicorn.Config(
-        server.app(),
-        host=host,
-        port=port,
-        log_config=None,
-        access_log=False,
-        lifespan="on",
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=_DRAIN_S,
-    )
-    # uvicorn drains, and then raises the signal again for whoever handled it before: that would
-    # end a good shutdown with the exit code of a killed process.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    await uvicorn.Server(config).serve()
+        runner.run(listen(server.app(), host, port, _DRAIN_S))
 
 
 def _check_reviewers(database_url: str, task: str) -> None:

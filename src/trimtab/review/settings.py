@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from trimtab.task.load import load_spec
+from trimtab.task.load import load_spec_or_defaults
 from trimtab.task.spec import Spec
 
 REVIEW_FILE = "review.yaml"
@@ -29,6 +29,8 @@ class ReviewSettings(Spec):
     """Share of a draw that every call has the same chance to be in, whatever speaks for it."""
     second_reviewer: float = Field(default=0.0, ge=0, le=1)
     """Share of the items that two people review, unseen by each other."""
+    masked_rows: bool = False
+    """Whether reviewed calls in which something was masked become rows of the data too."""
     session_hours: float = Field(default=12, gt=0, le=720)
     """After this, a reviewer signs in again."""
     public_url: str | None = None
@@ -51,5 +53,4 @@ def load_settings(task_folder: Path) -> ReviewSettings:
     Raises:
         TaskError: one `file:line: key: problem` a line.
     """
-    file = task_folder / REVIEW_FILE
-    return load_spec(file, ReviewSettings) if file.exists() else ReviewSettings()
+    return load_spec_or_defaults(task_folder / REVIEW_FILE, ReviewSettings)

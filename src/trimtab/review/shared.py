@@ -36,12 +36,22 @@ class SharedDatabase:
     def _call(self, work: Callable[[Database], T]) -> T:
         with self._lock:
             try:
-                if self._database is None:
-                    self._database = self._open()
-                return work(self._database)
+                return work(self._connected())
             except DatabaseUnavailable:
                 self._close()
                 raise
+
+    def _connected(self) -> Database:
+        """A connection that works: one that was lost since the last page is found out before the
+        work begins, because work that stops in the middle is not done again."""
+        if self._database is not None:
+            try:
+                self._database.query("SELECT 1")
+            except DatabaseUnavailable:
+                self._close()
+        if self._database is None:
+            self._database = self._open()
+        return self._database
 
     def _close(self) -> None:
         if self._database is not None:

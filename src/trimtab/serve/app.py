@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import cast
@@ -25,10 +25,12 @@ from trimtab.serve.follow import Follower
 from trimtab.serve.limits import Quotas
 from trimtab.serve.live import Loader
 from trimtab.serve.metrics import Metrics
+from trimtab.serve.openapi import description
 from trimtab.serve.redact import Redactor
 from trimtab.serve.refusal import Refused
-from trimtab.serve.service import Answered, Service
+from trimtab.serve.service import Answered, Pieces, Service, UnderWay
 from trimtab.serve.settings import ServeSettings
+from trimtab.serve.stream import EventStream, while_there
 from trimtab.store.database import Database
 from trimtab.task.spec import Task
 
@@ -79,6 +81,7 @@ class Server:
                 Route("/v1/models/{model}", self._guarded(self._model)),
                 Route("/health", self._health),
                 Route("/metrics", self._show_metrics),
+                Route("/openapi.json", self._describe),
             ],
             lifespan=self._lifespan,
             exception_handlers={HTTPException: _not_found, Exception: _unexpected},
@@ -118,9 +121,13 @@ class Server:
         async def guarded(request: Request) -> Response:
             try:
                 key = self._follower.keyring.owner(request.headers.get("authorization"))
-                with self._quotas.call(key):
+                with ExitStack() as held:
+                    held.enter_context(self._quotas.call(key))
                     body = await read_body(request, self._settings.limits.body_bytes)
-                    return await handler(request, body)
+                    response = await handler(request, body)
+                    if isinstance(response, EventStream):
+                        response.held.push(held.pop_all())
+                    return response
             except Refused as refused:
                 self._metrics.refused(refused.status)
                 return _refusal(refused)
@@ -130,15 +137,53 @@ class Server:
     def _answer(self, form: api.Form) -> Callable[[Request, bytes], Awaitable[Response]]:
         async def answer(request: Request, body: bytes) -> Response:
             asked = api.read_call(body, form, self._task.name)
-            answered = await self._service.answer(asked.input, asked.user)
-            reply = _reply(self._task.name, answered)
-            headers = _headers(answered, asked)
-            if asked.stream:
-                events = api.answer_events(reply, asked)
-                return Response(events, media_type="text/event-stream", headers=headers)
-            return JSONResponse(api.answer_body(reply, form), headers=headers)
+            call = self._service.begin(asked.input, asked.user, stream=asked.stream)
+            if call.pieces is not None:
+                return await self._stream(request, asked, call, call.pieces)
+            return self._whole(asked, await while_there(request, call, self._service.finish(call)))
 
         return answer
+
+    def _whole(self, asked: api.Asked, answered: Answered) -> Response:
+        reply = _reply(self._task.name, answered)
+        headers = _headers(answered, asked)
+        if asked.stream:
+            events = api.answer_events(reply, asked)
+            return Response(events, media_type="text/event-stream", headers=headers)
+        return JSONResponse(api.answer_body(reply, asked.form), headers=headers)
+
+    async def _stream(
+        self, request: Request, asked: api.Asked, call: UnderWay, pieces: Pieces
+    ) -> Response:
+        """The answer as it is written. What is known at its end alone comes in its last event; a
+        call that fails before the first word is refused as any other."""
+        answered = self._service.finish_apart(call)
+        first = await while_there(request, call, pieces.get())
+        if first is None:
+            return self._whole(asked, await answered)
+        variant = call.call.served.deployed.variant
+        origin = api.Origin(call.call.id, int(call.created), self._task.name, variant)
+        headers = _known_headers(variant, call.role, asked)
+        return EventStream(self._events(api.Events(origin, asked), call, first, answered), headers)
+
+    async def _events(
+        self, events: api.Events, call: UnderWay, first: str, answered: asyncio.Task[Answered]
+    ) -> AsyncGenerator[bytes, None]:
+        assert call.pieces is not None
+        try:
+            yield events.opening() + events.piece(first)
+            while (piece := await call.pieces.get()) is not None:
+                yield events.piece(piece)
+            found = await answered
+        except Refused as refused:
+            self._metrics.refused(refused.status)
+            yield events.failure(refused)
+        else:
+            trace = found.id if found.acknowledged else None
+            reply = _reply(self._task.name, found)
+            yield events.closing(reply, trimtab={"trace": trace, "valid": found.problem is None})
+        finally:
+            call.leave()
 
     async def _take_feedback(self, request: Request, body: bytes) -> Response:
         try:
@@ -180,6 +225,9 @@ class Server:
         self._metrics.waiting.set(self._loader.waiting())
         return Response(self._metrics.text(), media_type="text/plain; version=0.0.4")
 
+    async def _describe(self, request: Request) -> Response:
+        return JSONResponse(description(self._task.name))
+
 
 def _reply(task: str, answered: Answered) -> api.Reply:
     completion = answered.completion
@@ -197,15 +245,18 @@ def _reply(task: str, answered: Answered) -> api.Reply:
 
 
 def _headers(answered: Answered, asked: api.Asked) -> dict[str, str]:
-    headers = {
-        "x-trimtab-variant": answered.variant,
-        "x-trimtab-role": answered.role,
-        "x-trimtab-valid": "false" if answered.problem else "true",
-    }
-    if asked.left_out:
-        headers["x-trimtab-left-out"] = str(asked.left_out)
+    headers = _known_headers(answered.variant, answered.role, asked)
+    headers["x-trimtab-valid"] = "false" if answered.problem else "true"
     if answered.acknowledged:
         headers[TRACE_HEADER] = answered.id
+    return headers
+
+
+def _known_headers(variant: str, role: str, asked: api.Asked) -> dict[str, str]:
+    """What is known before the answer is there."""
+    headers = {"x-trimtab-variant": variant, "x-trimtab-role": role}
+    if asked.left_out:
+        headers["x-trimtab-left-out"] = str(asked.left_out)
     return headers
 
 
@@ -217,9 +268,10 @@ def _refusal(refused: Refused) -> Response:
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
-    """Starlette's own errors: no such path, or another method."""
+    """Starlette's own errors: no such path, or another method (`Allow` says which there are)."""
     found = cast(HTTPException, error)
-    return JSONResponse(Refused(found.status_code, found.detail).body, found.status_code)
+    body = Refused(found.status_code, found.detail).body
+    return JSONResponse(body, found.status_code, headers=found.headers)
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
@@ -25,10 +26,17 @@ class Call:
     id: str
     input: str
     served: Served
+    on_text: Callable[[str], None] | None = None
+    """Takes the pieces of an answer that is sent as it is written, in any thread."""
 
 
 class Calls(Protocol):
     """Brings calls to one engine. Used from the server's event loop."""
+
+    @property
+    def streams(self) -> bool:
+        """Whether the text of an answer comes in pieces where it is wanted so."""
+        ...
 
     @property
     def waiting(self) -> int:
@@ -39,6 +47,8 @@ class Calls(Protocol):
         self, call: Call, *, background: bool = False
     ) -> Future[Answer] | asyncio.Future[Answer]:
         """Start one call, or queue it; a background call gives way to all others.
+
+        Who cancels the future does not want the answer any more: the engine is free for others.
 
         Raises:
             Busy: too many calls wait already.
@@ -57,3 +67,12 @@ class Served:
     deployed: Deployed
     predictor: Predictor
     calls: Calls
+
+    @property
+    def streams(self) -> bool:
+        """Whether answers may be sent as they are written: free text that is not asked for again.
+
+        Anything else is judged as a whole before anyone sees it.
+        """
+        free = self.predictor.task.output.kind == "text" and self.predictor.variant.retries == 0
+        return free and self.calls.streams

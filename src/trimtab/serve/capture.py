@@ -43,7 +43,7 @@ class Capture:
         self._changed = threading.Condition()
         self._closed = False
         self.healthy = True
-        """Whether the last commit succeeded."""
+        """Whether the last commit succeeded, and none takes too long."""
         self._thread = threading.Thread(target=self._run, name="trimtab-capture", daemon=True)
         self._thread.start()
 
@@ -89,7 +89,7 @@ class Capture:
                 try:
                     add_traces(self._connected(), ready)
                     break
-                except DatabaseUnavailable:
+                except Exception:  # after any error, the connection may be in any state
                     self._disconnect()
                     if last_try:
                         raise
@@ -118,9 +118,9 @@ class Capture:
         return self._database
 
     def _disconnect(self) -> None:
-        if self._database is not None:
-            self._database.close()
-            self._database = None
+        database, self._database = self._database, None
+        if database is not None:
+            database.close()
 
 
 class Upkeep:
@@ -133,6 +133,7 @@ class Upkeep:
         self._open = open_database
         self._task = task
         self._retention = retention
+        self._started = time.time(), time.monotonic()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="trimtab-upkeep", daemon=True)
         self._thread.start()
@@ -160,9 +161,15 @@ class Upkeep:
             database.checkpoint()
             wait_s = _CHECKPOINT_EVERY_S
             if time.monotonic() >= prune_at:
-                oldest = datetime.now(UTC) - self._retention
+                oldest = self._now() - self._retention
                 if prune(database, self._task, oldest, _PRUNED_AT_ONCE) == _PRUNED_AT_ONCE:
                     wait_s = 0.05  # there may be more
                 else:
                     prune_at = time.monotonic() + _PRUNE_EVERY_S
             self._closed.wait(wait_s)
+
+    def _now(self) -> datetime:
+        """The time by the slower of two clocks: where the machine's is set forward by mistake, what
+        was kept a moment ago is not old."""
+        clock, steady = self._started
+        return datetime.fromtimestamp(min(time.time(), clock + time.monotonic() - steady), UTC)

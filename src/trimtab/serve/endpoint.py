@@ -32,7 +32,15 @@ class Wire:
         """See `trimtab.engine.openai.Send`."""
         try:
             proxy = _proxy(url)
-            async with self._session.post(url, headers=headers, data=body, proxy=proxy) as response:
+            async with self._session.post(
+                url,
+                headers=headers,
+                data=body,
+                proxy=proxy,
+                # An endpoint may not send the call on to an address of its own choice, such as one
+                # inside of the network that the server runs in.
+                allow_redirects=False,
+            ) as response:
                 content = bytearray()
                 async for chunk in response.content.iter_any():
                     content += chunk
@@ -66,6 +74,8 @@ def _proxy(url: str) -> str | None:
 
 class EndpointCalls:
     """Calls under way to one endpoint; the engine's pace makes the others wait."""
+
+    streams = False
 
     def __init__(self, engine: OpenAIEngine, wire: Wire, most_waiting: int) -> None:
         engine.send_by(wire.send)

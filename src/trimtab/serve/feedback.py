@@ -61,8 +61,9 @@ class FeedbackBook:
         return feedback
 
     def close(self) -> None:
-        if self._database is not None:
-            self._database.close()
+        database, self._database = self._database, None
+        if database is not None:
+            database.close()
 
     def _correction(self, fields: Mapping[str, Any]) -> str | None:
         """What the answer should have been, as a target is written."""
@@ -81,17 +82,23 @@ class FeedbackBook:
         return clean(text, "correction")
 
     def _store(self, feedback: Feedback) -> None:
+        """Write it, over a new connection where the old one is lost."""
         with self._lock:
-            try:
-                if self._database is None:
-                    self._database = self._open()
-                if get_trace(self._database, self._task.name, feedback.trace) is None:
-                    raise Refused(404, "there is no such trace", code="trace_not_found")
-                add_feedback(self._database, feedback)
-            except DatabaseUnavailable:
-                self.close()
-                self._database = None
-                raise
+            for last_try in (False, True):
+                try:
+                    self._write(feedback)
+                    return
+                except DatabaseUnavailable:
+                    self.close()
+                    if last_try:
+                        raise
+
+    def _write(self, feedback: Feedback) -> None:
+        if self._database is None:
+            self._database = self._open()
+        if get_trace(self._database, self._task.name, feedback.trace) is None:
+            raise Refused(404, "there is no such trace", code="trace_not_found")
+        add_feedback(self._database, feedback)
 
 
 def _trace_id(given: object) -> str:

@@ -41,6 +41,7 @@ class Follower:
         self._database: Database | None = None
         self._refused = 0
         """Number of the change that could not be loaded."""
+        self._why: str | None = None
 
     async def start(self) -> None:
         """Load what is promoted now.
@@ -70,6 +71,7 @@ class Follower:
             self.problem = None
             return
         if change.number == self._refused:
+            self.problem = self._why  # and no longer what else went wrong in between
             return
         try:
             await self._take(change)
@@ -78,6 +80,7 @@ class Follower:
             self._loader.close_unused(self._service.live)
             self._metrics.behind.set(1)
             self._note(f"change {change.number} cannot be loaded", error)
+            self._why = self.problem
 
     def close(self) -> None:
         if self._database is not None:

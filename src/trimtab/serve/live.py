@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from trimtab.engine.base import Engine
+from trimtab.engine.base import Engine, Stepping
 from trimtab.engine.openai import OpenAIEngine
 from trimtab.engine.registry import make_engine
 from trimtab.predictor import EngineMaker, load
-from trimtab.serve.calls import Answer, Call, Calls, Served
+from trimtab.serve.calls import Calls, Served
 from trimtab.serve.dispatch import Dispatcher
 from trimtab.serve.endpoint import EndpointCalls, Wire
 from trimtab.serve.settings import Limits
+from trimtab.serve.whole import WholeBatches
 from trimtab.store.deployments import Deployed, Deployment, Role
 from trimtab.task.spec import ModelSpec
-from trimtab.types import Example
 
 _SAME_ENGINE = {"engine", "model", "base_url", "api_key_env", "concurrency", "timeout_seconds"}
 """Settings that make an engine; the others only say what it costs."""
@@ -125,20 +125,11 @@ class Loader:
         most = self._limits.waiting_calls
         if isinstance(engine, OpenAIEngine):
             return EndpointCalls(engine, Wire(), most)
-        return Dispatcher(answer_calls, batch=engine.chunk_size, most_waiting=most)
-
-
-def answer_calls(calls: Sequence[Call]) -> list[Answer]:
-    """Answer a batch in which several variants of one engine may be mixed."""
-    answers: dict[str, Answer] = {}
-    by_served: dict[Served, list[Call]] = {}
-    for call in calls:
-        by_served.setdefault(call.served, []).append(call)
-    for served, group in by_served.items():
-        rows = [Example(id=call.id, input=call.input, target="") for call in group]
-        found = served.predictor.answer_many(rows)
-        answers.update((call.id, answer) for call, answer in zip(group, found, strict=True))
-    return [answers[call.id] for call in calls]
+        at_once = engine.chunk_size
+        if isinstance(engine, Stepping):
+            stepper = engine.stepper()
+            return Dispatcher(stepper, at_once=at_once, most_waiting=most, streams=True)
+        return Dispatcher(WholeBatches(engine), at_once=at_once, most_waiting=most)
 
 
 def _by_deployed(live: Live) -> dict[Deployed, Served]:

@@ -37,13 +37,19 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Reply:
-    """What an answer tells its caller."""
+class Origin:
+    """What is known of an answer before it is there."""
 
     id: str
     created: int
     task: str
     variant: str
+
+
+@dataclass(frozen=True)
+class Reply(Origin):
+    """What an answer tells its caller."""
+
     text: str
     finish: Literal["stop", "length"]
     tokens_in: int
@@ -115,22 +121,48 @@ def answer_body(reply: Reply, form: Form) -> dict[str, JsonValue]:
 
 
 def answer_events(reply: Reply, asked: Asked) -> bytes:
-    """The same as server-sent events. An answer is checked before anyone sees it, so its text comes
-    in one event."""
-    head = _head(reply, asked.form, chunk=True)
-    parts: list[dict[str, JsonValue]] = [{"text": reply.text}, {"text": ""}]
-    if asked.form == "chat":
-        opening: dict[str, JsonValue] = {"role": "assistant", "content": ""}
-        parts = [{"delta": opening}, {"delta": {"content": reply.text}}, {"delta": {}}]
-    events: list[dict[str, JsonValue]] = []
-    for place, part in enumerate(parts, start=1):
-        finish = reply.finish if place == len(parts) else None
+    """The same as server-sent events, with the text in one of them."""
+    events = Events(reply, asked)
+    return events.opening() + events.piece(reply.text) + events.closing(reply)
+
+
+class Events:
+    """The server-sent events of one answer: an opening, pieces of its text, and a closing."""
+
+    def __init__(self, origin: Origin, asked: Asked) -> None:
+        self._form = asked.form
+        self._with_usage = asked.with_usage
+        self._head = _head(origin, asked.form, chunk=True)
+
+    def opening(self) -> bytes:
+        if self._form == "text":
+            return b""
+        return self._event({"delta": {"role": "assistant", "content": ""}})
+
+    def piece(self, text: str) -> bytes:
+        return self._event({"text": text} if self._form == "text" else {"delta": {"content": text}})
+
+    def closing(self, reply: Reply, **told: JsonValue) -> bytes:
+        """Why the answer ended, with what is `told` beside it, and its tokens."""
+        part: dict[str, JsonValue] = {"text": ""} if self._form == "text" else {"delta": {}}
+        events = self._event(part, reply.finish, **told)
+        if self._with_usage:
+            events += _line({**self._head, "choices": [], "usage": _usage(reply)})
+        return events + b"data: [DONE]\n\n"
+
+    def failure(self, refused: Refused) -> bytes:
+        """The end of an answer that failed on its way; clients raise what it says."""
+        return _line(refused.body)
+
+    def _event(
+        self, part: dict[str, JsonValue], finish: str | None = None, **told: JsonValue
+    ) -> bytes:
         choice = {"index": 0, **part, "logprobs": None, "finish_reason": finish}
-        events.append({**head, "choices": [choice]})
-    if asked.with_usage:
-        events.append({**head, "choices": [], "usage": _usage(reply)})
-    lines = [f"data: {json.dumps(event, ensure_ascii=False)}\n\n" for event in events]
-    return ("".join(lines) + "data: [DONE]\n\n").encode()
+        return _line({**self._head, "choices": [choice], **told})
+
+
+def _line(event: Mapping[str, JsonValue]) -> bytes:
+    return f"data: {json.dumps(event, ensure_ascii=False)}\n\n".encode()
 
 
 def model_body(task: str) -> dict[str, JsonValue]:
@@ -138,7 +170,7 @@ def model_body(task: str) -> dict[str, JsonValue]:
     return {"id": task, "object": "model", "created": 0, "owned_by": "trimtab"}
 
 
-def _head(reply: Reply, form: Form, chunk: bool = False) -> dict[str, JsonValue]:
+def _head(reply: Origin, form: Form, chunk: bool = False) -> dict[str, JsonValue]:
     prefix = "chatcmpl" if form == "chat" else "cmpl"
     kind = "text_completion" if form == "text" else "chat.completion"
     return {

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import uvicorn
 import uvloop
 
 from trimtab.errors import InputError
 from trimtab.serve.app import Server
+from trimtab.serve.listen import listen
 from trimtab.serve.live import Loader
 from trimtab.serve.log import log_to_stderr
 from trimtab.serve.settings import load_settings
@@ -54,22 +53,7 @@ async def _run(server: Server, host: str, port: int, longest_s: float) -> None:
     except BaseException:
         await server.close()
         raise
-    config = uvicorn.Config(
-        server.app(),
-        host=host,
-        port=port,
-        log_config=None,
-        access_log=False,
-        lifespan="on",
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=int(longest_s + _DRAIN_S),
-    )
-    # uvicorn drains, and then raises the signal again for whoever handled it before: that would
-    # end a good shutdown with the exit code of a killed process.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    await uvicorn.Server(config).serve()
+    await listen(server.app(), host, port, int(longest_s + _DRAIN_S))
 
 
 def _is_this_machine(host: str) -> bool:

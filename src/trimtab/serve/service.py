@@ -6,9 +6,11 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from trimtab.errors import EngineUnavailable
 from trimtab.serve.calls import Answer, Busy, Call
@@ -33,6 +35,9 @@ _log = logging.getLogger("trimtab.serve")
 
 Pending = Future[Answer] | asyncio.Future[Answer]
 
+Pieces = asyncio.Queue[str | None]
+"""Of a text as it is written, and None at its end."""
+
 
 @dataclass(frozen=True)
 class Answered:
@@ -45,6 +50,26 @@ class Answered:
     completion: Completion
     problem: str | None
     acknowledged: bool
+
+
+@dataclass(eq=False)
+class UnderWay:
+    """A call that an engine has, or will have."""
+
+    live: Live
+    role: Role
+    call: Call
+    future: Pending
+    created: float
+    started: float
+    pieces: Pieces | None
+    """Where its answer is sent as it is written."""
+    left: bool = False
+
+    def leave(self) -> None:
+        """Its caller hung up: the engine need not go on."""
+        self.left = True
+        self.future.cancel()
 
 
 class Service:
@@ -60,46 +85,74 @@ class Service:
         self._capture = capture
         self._metrics = metrics
         self._draw = random.SystemRandom()
-        self._shadows: set[asyncio.Task[None]] = set()
+        self._apart: set[asyncio.Task[Any]] = set()
+        """Shadows, and answers that are finished whether their callers stay or not."""
 
-    async def answer(self, text: str, user: str | None) -> Answered:
-        """Answer `text` with the variant that its user, or it, falls to.
+    def begin(self, text: str, user: str | None, *, stream: bool = False) -> UnderWay:
+        """Bring `text` to the variant that its user, or it, falls to.
 
         Raises:
-            Refused: no variant is promoted, too many calls wait, or the call failed.
+            Refused: no variant is promoted, or too many calls wait.
         """
         moment, started = time.time(), time.perf_counter()
         live = self.live
         if live is None:
             raise _unavailable(f"no variant of {self.task} is promoted yet")
-        trace_id = new_id(moment)
         role, served = live.route(user or text)
-        call = Call(trace_id, text, served)
+        pieces = Pieces() if stream and served.streams else None
+        call = Call(new_id(moment), text, served, _into(pieces) if pieces is not None else None)
         try:
             future = served.calls.submit(call)
         except Busy:
             raise _unavailable("too many calls wait; try again in a second") from None
         self._start_shadow(live, call, moment, started)
-        answer = await self._wait(future, started)
-        trace = self._trace(live, role, call, answer, moment, started)
+        return UnderWay(live, role, call, future, moment, started, pieces)
+
+    async def finish(self, under_way: UnderWay) -> Answered:
+        """The answer, once it is final and its trace is kept.
+
+        Raises:
+            Refused: the call failed.
+        """
+        live, role, call = under_way.live, under_way.role, under_way.call
+        answer = await self._wait(under_way)
+        trace = self._trace(live, role, call, answer, under_way.created, under_way.started)
         acknowledged = await self._keep(trace)
         self._count(trace, answer)
         if isinstance(answer, Failed):
-            raise _failed(answer, trace_id)
+            raise _failed(answer, call.id)
         return Answered(
-            id=trace_id,
-            created=moment,
+            id=call.id,
+            created=under_way.created,
             role=role,
-            variant=served.deployed.variant,
+            variant=call.served.deployed.variant,
             completion=answer,
             problem=trace.problem,
             acknowledged=acknowledged,
         )
 
+    def finish_apart(self, under_way: UnderWay) -> asyncio.Task[Answered]:
+        """`finish` in a task that goes on where its caller hangs up; its end ends the pieces."""
+        task = asyncio.create_task(self.finish(under_way))
+        self._set_apart(task)
+
+        def end(done: asyncio.Task[Answered]) -> None:
+            if under_way.pieces is not None:
+                under_way.pieces.put_nowait(None)
+            if not done.cancelled():
+                done.exception()  # who is still there asks the task
+
+        task.add_done_callback(end)
+        return task
+
     async def drain(self) -> None:
-        """Wait until all shadows are answered and kept."""
-        while self._shadows:
-            await asyncio.wait(self._shadows)
+        """Wait until all shadows, and calls of callers who hung up, are answered and kept."""
+        while self._apart:
+            await asyncio.wait(self._apart)
+
+    def _set_apart(self, task: asyncio.Task[Any]) -> None:
+        self._apart.add(task)
+        task.add_done_callback(self._apart.discard)
 
     def _start_shadow(self, live: Live, call: Call, moment: float, started: float) -> None:
         """Let the shadow answer too, whenever the engine has nothing better to do."""
@@ -112,9 +165,7 @@ class Service:
             self._metrics.shadow_skipped()
             return
         work = self._finish_shadow(live, shadowed, call.id, future, moment, started)
-        task = asyncio.create_task(work)
-        self._shadows.add(task)
-        task.add_done_callback(self._shadows.discard)
+        self._set_apart(asyncio.create_task(work))
 
     async def _finish_shadow(
         self,
@@ -130,13 +181,17 @@ class Service:
         await self._keep(trace)
         self._count(trace, answer)
 
-    async def _wait(self, future: Pending, started: float) -> Answer:
+    async def _wait(self, under_way: UnderWay) -> Answer:
         limit_s = self._settings.limits.timeout_seconds
         try:
-            async with asyncio.timeout(limit_s - (time.perf_counter() - started)):
-                return await _settled(future)
+            async with asyncio.timeout(limit_s - (time.perf_counter() - under_way.started)):
+                return await _settled(under_way.future)
         except TimeoutError:
             return Failed(boundary="timeout", message=f"no answer within {limit_s:g} s")
+        except asyncio.CancelledError:
+            if not under_way.left:
+                raise
+            return Failed(boundary="timeout", message="the caller hung up before the answer")
 
     def _trace(
         self,
@@ -184,7 +239,7 @@ class Service:
             async with asyncio.timeout(_ACKNOWLEDGE_S):
                 stored = await asyncio.wrap_future(self._capture.put(trace))
         except TimeoutError:
-            stored = False
+            stored = self._capture.healthy = False  # until a commit succeeds
         self._metrics.trace("stored" if stored else "lost")
         return stored
 
@@ -220,6 +275,16 @@ async def _settled(future: Pending) -> Answer:
     except Exception as error:  # one broken call must not end the server
         _log.exception("an engine failed")
         return Failed(boundary="server", message=f"the engine failed: {type(error).__name__}")
+
+
+def _into(pieces: Pieces) -> Callable[[str], None]:
+    """Puts pieces into a queue of this event loop, from any thread."""
+    loop = asyncio.get_running_loop()
+
+    def put(piece: str) -> None:
+        loop.call_soon_threadsafe(pieces.put_nowait, piece)
+
+    return put
 
 
 def _unavailable(message: str) -> Refused:

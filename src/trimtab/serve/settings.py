@@ -6,15 +6,19 @@ It is a file of its own because a change here decides nothing anew, as one of th
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator
 
-from trimtab.task.load import load_spec
+from trimtab.task.load import load_spec_or_defaults
 from trimtab.task.spec import Spec
 
 SERVE_FILE = "serve.yaml"
+
+_WRITING = timedelta(seconds=15)
+"""More than enough for a trace to come from an answer to the disk."""
 
 
 class CaptureSettings(Spec):
@@ -65,6 +69,11 @@ class ServeSettings(Spec):
     capture: CaptureSettings = CaptureSettings()
     limits: Limits = Limits()
 
+    @property
+    def settled_after(self) -> timedelta:
+        """So long after a call's arrival its trace is on the disk, or will never be."""
+        return timedelta(seconds=self.limits.timeout_seconds) + _WRITING
+
 
 def load_settings(task_folder: Path) -> ServeSettings:
     """The settings of the task in this folder; the defaults where it has no `serve.yaml`.
@@ -72,5 +81,4 @@ def load_settings(task_folder: Path) -> ServeSettings:
     Raises:
         TaskError: one `file:line: key: problem` a line.
     """
-    file = task_folder / SERVE_FILE
-    return load_spec(file, ServeSettings) if file.exists() else ServeSettings()
+    return load_spec_or_defaults(task_folder / SERVE_FILE, ServeSettings)

@@ -57,6 +57,7 @@ class Database:
 
     def __init__(self, url: str, *, synced: bool = True) -> None:
         self.shown_url = _without_password(url)
+        self._depth = 0
         if urlsplit(url).scheme in _POSTGRES:
             self._backend: _Backend = _Postgres(url, self.shown_url)
         else:
@@ -87,19 +88,29 @@ class Database:
 
     @contextmanager
     def transaction(self, lock: str | None = None) -> Iterator[None]:
-        """All statements inside are done together or not at all.
+        """All statements inside are done together or not at all. Inside another transaction they
+        are a part of that one, and done when it is.
 
         `lock` names a table that no one else may write to meanwhile; reading goes on.
         """
-        self._backend.execute(self._backend.begin, ())
+        inner = f"inner_{self._depth}"
+        begin, end, undo = (
+            (f"SAVEPOINT {inner}", f"RELEASE SAVEPOINT {inner}", f"ROLLBACK TO SAVEPOINT {inner}")
+            if self._depth
+            else (self._backend.begin, "COMMIT", "ROLLBACK")
+        )
+        self._backend.execute(begin, ())
+        self._depth += 1
         try:
             if lock is not None:
                 self._backend.lock(lock)
             yield
-            self._backend.execute("COMMIT", ())
+            self._backend.execute(end, ())
         except BaseException:
-            self._roll_back()
+            self._undo(undo)
             raise
+        finally:
+            self._depth -= 1
 
     def checkpoint(self) -> None:
         """Move SQLite's log into its file, as far as that goes without stopping writers. A server
@@ -109,9 +120,9 @@ class Database:
     def close(self) -> None:
         self._backend.close()
 
-    def _roll_back(self) -> None:
+    def _undo(self, statement: str) -> None:
         try:
-            self._backend.execute("ROLLBACK", ())
+            self._backend.execute(statement, ())
         except DatabaseUnavailable:
             return  # the connection is gone, and the transaction with it
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError, field_validator
 
 from trimtab.errors import InputError
 from trimtab.store.database import Database
@@ -26,6 +27,14 @@ class Deployed(Noun):
     variant: str
     """The variant's id."""
     name: str
+
+    @field_validator("run")
+    @classmethod
+    def _is_in_runs(cls, run: str) -> str:
+        """A name with a path in it would load what serves from anywhere on the machine."""
+        if not run or Path(run).name != run or run == ".." or "\0" in run:
+            raise ValueError(f"{run[:100]!r} is no name of a folder")
+        return run
 
 
 class Deployment(Noun):
@@ -209,7 +218,17 @@ def _read(database: Database, where: str, values: tuple[str | int, ...]) -> list
             who=who,
             why=why,
             origin=origin,
-            state=Deployment.model_validate_json(state),
+            state=_state(task, number, state),
         )
         for task, number, moment, who, why, origin, state in rows
     ]
+
+
+def _state(task: str, number: int, text: str) -> Deployment:
+    try:
+        return Deployment.model_validate_json(text)
+    except ValidationError as error:
+        problem = error.errors()[0]["msg"]
+        raise InputError(
+            f"change {number} of task {task} cannot be read from the database: {problem}"
+        ) from error

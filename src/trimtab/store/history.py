@@ -1,4 +1,4 @@
-"""What git and the runs of a task tell: how often it changed, and how often it was tested."""
+"""What git, the runs and the watch of a task tell: its changes, its tests and its traffic."""
 
 from __future__ import annotations
 
@@ -7,24 +7,33 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from itertools import pairwise
 from pathlib import Path
 
 import yaml
 from pydantic import JsonValue, ValidationError
 
 from trimtab.errors import RunError
-from trimtab.store.run import TEST_OPENINGS, read_info
-from trimtab.store.watching import ALARMS_FILE, DRIFT, Alarm
+from trimtab.store.run import TEST_OPENINGS, RunInfo, read_info
+from trimtab.store.watching import ALARMS_FILE, CHECK_FILE, DRIFT, Alarm, Check, Traffic
 from trimtab.task.load import TASK_FILE
 from trimtab.task.spec import Task
+from trimtab.types import content_hash
 
 _MOST_COMMITS = 100
 _GIT_SECONDS = 10.0
 
 Meaning = dict[str, JsonValue]
 """What the task asks, by part: instructions, metric, scoring, and each label and field of the
-output. Goals, prices and budgets may change freely."""
+output; and the files that belong to it, by their hashes. Goals, prices and budgets may change
+freely."""
+
+_PROMPTS = "search.prompts"
+_FUNCTION = "scoring.function"
+_REVIEWS = "scoring.judge.reviews"
+_FILES = (_PROMPTS, _FUNCTION, _REVIEWS)
+MEANS = (_PROMPTS, _REVIEWS)
+"""Parts that are tried or collected for a task and do not say what it asks: trying another prompt,
+or grading more answers, makes it no other task."""
 
 
 @dataclass(frozen=True)
@@ -43,20 +52,38 @@ class TaskHistory:
     changes: tuple[Change, ...] = ()
     drifts: tuple[date, ...] = ()
     """When the watch saw inputs or answers drift."""
+    served: Traffic | None = None
+    """What the watch last saw of the traffic; None where Trimtab does not serve the task."""
 
 
 def task_history(root: Path) -> TaskHistory:
     """The history of the task in `root`, from its runs and, where it lies in a git repository, from
-    the commits of its file. What cannot be read is passed over."""
-    versions = sorted([*_committed(root), *_decided(root)], key=lambda version: version[0])
+    the commits of its file and of the files that it names. What cannot be read is passed over."""
+    committed, decided = list(_committed(root)), list(_decided(root))
+    if any(_PROMPTS in parts for _, parts in committed):
+        # Runs hash prompts as they are read and not as they are written: the two do not compare.
+        for _, parts in decided:
+            parts.pop(_PROMPTS, None)
+    versions = sorted([*committed, *decided], key=lambda version: version[0])
     changes = []
-    for (_, before), (when, after) in pairwise(versions):
-        keys = sorted(before.keys() | after.keys())
-        parts = tuple(key for key in keys if before.get(key) != after.get(key))
-        if parts:
-            changes.append(Change(when.date(), parts))
+    known: Meaning = versions[0][1] if versions else {}
+    for when, now in versions[1:]:
+        if changed := changed_parts(known, now):
+            changes.append(Change(when.date(), changed))
+        known = {**{name: known[name] for name in _FILES if name in known}, **now}
     since = versions[0][0].date() if versions else None
-    return TaskHistory(since, tuple(changes), tuple(sorted(_drifted(root))))
+    return TaskHistory(since, tuple(changes), tuple(sorted(_drifted(root))), _served(root))
+
+
+def changed_parts(before: Meaning, after: Meaning) -> tuple[str, ...]:
+    """Names of the parts that differ. A file differs only where its content is known on both sides:
+    that another one is named shows in the settings."""
+    return tuple(
+        name
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+        and (name not in _FILES or (name in before and name in after))
+    )
 
 
 def meaning(settings: Mapping[str, JsonValue]) -> Meaning:
@@ -91,23 +118,74 @@ def _drifted(root: Path) -> Iterator[date]:
             yield alarm.opened.date()
 
 
+def _served(root: Path) -> Traffic | None:
+    """The traffic that the watch's newest check saw, from the file that it leaves."""
+    path = root / CHECK_FILE
+    try:
+        return Check.model_validate_json(path.read_bytes()).traffic if path.exists() else None
+    except (OSError, ValidationError):
+        return None
+
+
 def _decided(root: Path) -> Iterator[tuple[datetime, Meaning]]:
     for folder in sorted((root / "runs").glob("*-*")):
         try:
             info = read_info(folder)
         except RunError:
             continue
-        if isinstance(info.settings, dict):
-            yield info.created, meaning(info.settings)
+        if found := meaning_of_run(info):
+            yield info.created, found
+
+
+def meaning_of_run(info: RunInfo) -> Meaning | None:
+    """What the task asked in a run, with the hashes of its files; None where it is not told."""
+    if not isinstance(info.settings, dict):
+        return None
+    names = {"own prompts": _PROMPTS, _FUNCTION: _FUNCTION, _REVIEWS: _REVIEWS}
+    files = {part: info.identity[name] for name, part in names.items() if name in info.identity}
+    return {**meaning(info.settings), **files}
 
 
 def _committed(root: Path) -> Iterator[tuple[datetime, Meaning]]:
-    log = _git(root, "log", f"-n{_MOST_COMMITS}", "--format=%H %cI", "--", TASK_FILE)
-    for line in log.splitlines():
+    try:
+        now = _settings((root / TASK_FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        now = None
+    paths = [path for paths in _files(now or {}).values() for path in paths]
+    log = _git(root, "log", f"-n{_MOST_COMMITS}", "--format=%H %cI", "--", TASK_FILE, *paths)
+    for line in log.decode("utf-8", "replace").splitlines():
         commit, when = line.split()
-        settings = _settings(_git(root, "show", f"{commit}:./{TASK_FILE}"))
+        text = _git(root, "show", f"{commit}:./{TASK_FILE}").decode("utf-8", "replace")
+        settings = _settings(text)
         if settings is not None:
-            yield datetime.fromisoformat(when), meaning(settings)
+            files = _hashes(root, commit, _files(settings))
+            yield datetime.fromisoformat(when), {**meaning(settings), **files}
+
+
+def _files(settings: Mapping[str, JsonValue]) -> dict[str, list[str]]:
+    """The task's own files, relative to its folder, by the part that names them."""
+    search, scoring = settings.get("search"), settings.get("scoring")
+    prompts = search.get("prompts") if isinstance(search, dict) else None
+    found = {_PROMPTS: prompts if isinstance(prompts, list) else []}
+    if isinstance(scoring, dict):
+        function, judge = scoring.get("function"), scoring.get("judge")
+        found[_FUNCTION] = [function.rpartition(":")[0]] if isinstance(function, str) else []
+        found[_REVIEWS] = [judge.get("reviews")] if isinstance(judge, dict) else []
+    names = {
+        part: [path for path in paths if isinstance(path, str)] for part, paths in found.items()
+    }
+    return {part: paths for part, paths in names.items() if paths}
+
+
+def _hashes(root: Path, commit: str, files: Mapping[str, list[str]]) -> Meaning:
+    """Hash of each part's files as they were committed, as runs have it; left out where one was
+    not."""
+    found: Meaning = {}
+    for part, paths in files.items():
+        contents = [_git(root, "show", f"{commit}:./{path}") for path in paths]
+        if all(contents):
+            found[part] = content_hash(*(content.hex() for content in contents))
+    return found
 
 
 def _settings(text: str) -> dict[str, JsonValue] | None:
@@ -124,7 +202,7 @@ def _settings(text: str) -> dict[str, JsonValue] | None:
         return raw
 
 
-def _git(root: Path, *arguments: str) -> str:
+def _git(root: Path, *arguments: str) -> bytes:
     """What git prints; nothing where there is no git, or `root` lies in no repository."""
     try:
         found = subprocess.run(  # noqa: S603 - no shell, and fixed arguments
@@ -134,8 +212,8 @@ def _git(root: Path, *arguments: str) -> str:
             timeout=_GIT_SECONDS,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return found.stdout.decode("utf-8", "replace") if found.returncode == 0 else ""
+        return b""
+    return found.stdout if found.returncode == 0 else b""
 
 
 def _chosen(scoring: JsonValue) -> JsonValue:

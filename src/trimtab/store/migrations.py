@@ -61,6 +61,11 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE TABLE rollouts (task TEXT NOT NULL, number BIGINT NOT NULL,"
         " content TEXT NOT NULL, PRIMARY KEY (task, number))",
     ),
+    (
+        # What the watch counted so far, so that each call is read once.
+        "CREATE TABLE watch_counts (task TEXT NOT NULL, name TEXT NOT NULL,"
+        " content TEXT NOT NULL, PRIMARY KEY (task, name))",
+    ),
 )
 """Tables of a database with all steps done: deployments, traces, feedback, keys; reviewers,
 review_sessions, review_batches, review_items, reviews, review_requests,

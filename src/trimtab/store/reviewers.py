@@ -164,6 +164,23 @@ def close_session(database: Database, token: str) -> None:
         database.query("DELETE FROM review_sessions WHERE sha256 = ?", (_sha256(token),))
 
 
+def device_token(reviewer: Reviewer) -> str:
+    """Proves that this person once signed in where it is kept; good until the password changes.
+    Who holds it can do nothing but try passwords of this one person."""
+    nonce = secrets.token_urlsafe(16)
+    return f"{nonce}.{_device_proof(reviewer, nonce)}"
+
+
+def device_is(reviewer: Reviewer, token: str) -> bool:
+    nonce, _, proof = token.partition(".")
+    return hmac.compare_digest(proof.encode(), _device_proof(reviewer, nonce).encode())
+
+
+def _device_proof(reviewer: Reviewer, nonce: str) -> str:
+    message = f"device {reviewer.id} {nonce}"
+    return hmac.new(reviewer.secret.encode(), message.encode(), hashlib.sha256).hexdigest()
+
+
 def form_token(session_token: str) -> str:
     """What a form of this session carries, so that no other site can send one in its name."""
     return hmac.new(session_token.encode(), b"form", hashlib.sha256).hexdigest()

@@ -58,6 +58,8 @@ class Item(Noun):
     """When the call was made."""
     others: tuple[str, ...] = ()
     """Answers that other variants gave, or that were suggested."""
+    redacted: bool = False
+    """Whether something was masked in it when it was stored."""
 
 
 class Review(Noun):
@@ -105,6 +107,7 @@ class Request(Noun):
 
     id: str
     items: int
+    """How many are still to be drawn."""
     who: str
     why: str
 
@@ -124,9 +127,17 @@ class Batch(Noun):
 
 
 def add_batch(
-    database: Database, batch: Batch, items: Sequence[Item], met: Sequence[Request] = ()
+    database: Database,
+    batch: Batch,
+    items: Sequence[Item],
+    asked: Sequence[Request] = (),
+    met: int = 0,
 ) -> bool:
-    """Keep a draw with its items. False, and nothing kept, where another process drew meanwhile."""
+    """Keep a draw with its items. False, and nothing kept, where another process drew meanwhile.
+
+    Args:
+        asked: open requests, and `met` how much of them the draw brings, the oldest first.
+    """
     with database.transaction(lock="review_batches"):
         last = last_batch(database, batch.task)
         if last is not None and last.number >= batch.number:
@@ -147,9 +158,14 @@ def add_batch(
             ],
         )
         _insert(database, items)
-        for request in met:
-            values = (batch.number, request.id)
-            database.query("UPDATE review_requests SET batch = ? WHERE id = ?", values)
+        for request in asked:
+            part = min(met, request.items)
+            met -= part
+            left = request.items - part
+            database.query(
+                "UPDATE review_requests SET items = ?, batch = ? WHERE id = ?",
+                (left, None if left else batch.number, request.id),
+            )
     return True
 
 
@@ -178,7 +194,7 @@ def request_items(database: Database, task: str, items: int, who: str, why: str)
 
 
 def open_requests(database: Database, task: str) -> list[Request]:
-    """Requests that no draw has met yet, the oldest first."""
+    """Requests that no draw has met in full yet, the oldest first."""
     rows = database.query(
         "SELECT id, items, who, why FROM review_requests WHERE task = ? AND batch IS NULL"
         " ORDER BY id",
@@ -356,13 +372,24 @@ def count_states(database: Database, task: str) -> dict[tuple[Source, State], in
     return {(source, state): int(count) for source, state, count in rows}
 
 
+def count_waiting(database: Database, task: str, source: Source) -> int:
+    """Open items that nobody looked at. What one reviewer cannot judge, or judged and a second one
+    has not, waits for other people, and must not keep new items from those who are there."""
+    ((count,),) = database.query(
+        "SELECT COUNT(*) FROM review_items i WHERE i.task = ? AND i.source = ? AND i.state = 'open'"
+        " AND NOT EXISTS (SELECT 1 FROM reviews r WHERE r.item = i.id AND r.withdrawn IS NULL)",
+        (task, source),
+    )
+    return int(count)
+
+
 def expire(database: Database, task: str, before: datetime) -> None:
-    """Delete drawn calls from before a time that nobody reviewed, as their traces are."""
+    """Delete drawn calls from before a time that are still open, as their traces are. What was said
+    of them stays in `reviews`."""
     with database.transaction():
         database.query(
             "DELETE FROM review_items WHERE task = ? AND source = 'trace' AND state = 'open'"
-            " AND origin < ?"
-            " AND NOT EXISTS (SELECT 1 FROM reviews r WHERE r.item = review_items.id)",
+            " AND origin < ?",
             (task, f"{int(before.timestamp() * 1000):012x}"),
         )
 

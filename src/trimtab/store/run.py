@@ -5,11 +5,14 @@ runs/
   20260131T120000Z-1a2b3c4d/
     run.json             what this run decides, and why it was started
     plan.json            what it planned to spend
+    asked_again.json     on how many rows the finalists were asked again
     records/             <variant id>-<split>.jsonl, one Record a line
     spent.jsonl          what each stage used, one Spent a line
     test_openings.jsonl  each opening of the sealed test
     adapters/            what the fine-tune arm trained
+    seed-<n>/            the same from another seed
     retention/           what came of the retention suite, one file for the base and each adapter
+    language.json        bits per byte of the task's texts and of general ones
     exports/             the fine-tune in other programs' forms
     pool.jsonl           rows to retrieve demonstrations from, where a variant does that
     verdict.json         the Decision; with it, the run is finished

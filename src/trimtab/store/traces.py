@@ -83,17 +83,42 @@ def get_trace(database: Database, task: str, trace: str) -> Trace | None:
     return Trace.model_validate_json(rows[0][0]) if rows else None
 
 
+def get_traces(database: Database, task: str, traces: Sequence[str]) -> list[Trace]:
+    """Those of these ids that are still kept, by age."""
+    found: list[Trace] = []
+    ordered = sorted(traces)
+    for start in range(0, len(ordered), _PAGE):
+        part = ordered[start : start + _PAGE]
+        rows = database.query(
+            "SELECT content FROM traces WHERE task = ?"  # noqa: S608 - only places for values
+            f" AND id IN ({', '.join('?' * len(part))}) ORDER BY id",
+            (task, *part),
+        )
+        found += [Trace.model_validate_json(content) for (content,) in rows]
+    return found
+
+
 def read_traces(
-    database: Database, task: str, since: datetime | None = None, until: datetime | None = None
+    database: Database,
+    task: str,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    *,
+    role: Role | None = None,
+    variant: str | None = None,
 ) -> Iterator[Trace]:
-    """Traces of the task from `since` to before `until`, the oldest first, read in pages."""
+    """Traces of the task from `since` to before `until`, the oldest first, read in pages; those of
+    one role and variant where these are named."""
     after = _first_id(since) if since else ""
     before = _first_id(until) if until else "g"  # sorts after every hex digit
+    chosen = {"role": role, "variant": variant}
+    named = {column: value for column, value in chosen.items() if value is not None}
+    clauses = "".join(f" AND {column} = ?" for column in named)
     while True:
         rows = database.query(
-            "SELECT id, content FROM traces WHERE task = ? AND id > ? AND id < ?"
+            f"SELECT id, content FROM traces WHERE task = ? AND id > ? AND id < ?{clauses}"  # noqa: S608 - columns named above
             " ORDER BY id LIMIT ?",
-            (task, after, before, _PAGE),
+            (task, after, before, *named.values(), _PAGE),
         )
         for _, content in rows:
             yield Trace.model_validate_json(content)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Literal
+from datetime import UTC, datetime, timedelta
+from typing import Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from trimtab.errors import InputError
 from trimtab.store.database import Database
@@ -16,6 +16,11 @@ DRIFT: tuple[AlarmKind, ...] = ("input-drift", "output-mix")
 """Kinds that say that the task moves. They ask for labels, not for retraining."""
 ALARMS_FILE = "alarms.jsonl"
 """Beside the task file: one Alarm a line, as it was opened. The next decision reads it."""
+CHECK_FILE = "watch.json"
+"""Beside the task file: the newest Check. The next decision reads its traffic."""
+
+
+_MONTH = timedelta(days=30.44)
 
 
 class Reading(Noun):
@@ -48,7 +53,7 @@ class Window(Noun):
     since: datetime
     until: datetime
     inputs: int
-    """Distinct inputs."""
+    """Distinct inputs; beyond a thousand, about so many."""
     hours: tuple[Hour, ...]
     mix: dict[str, int]
     """Valid answers by kind: label, filled fields or length."""
@@ -57,6 +62,68 @@ class Window(Noun):
     """Seconds above which `slow` counts a call."""
     cost_limit: float | None = None
     """Cost of a call that is borne; None while it is not known."""
+    sample: tuple[str, ...] = ()
+    """Ids of calls with distinct inputs, each as likely to be among them."""
+
+
+class OpenWindow(Noun):
+    """The traffic since the last window was closed, as far as it was counted. Holds no text."""
+
+    deployment: int
+    number: int
+    since: datetime
+    until: datetime
+    """Calls from before this time are counted."""
+    counted_by: str
+    """Hash of the settings that it was counted by."""
+    hours: tuple[Hour, ...] = ()
+    mix: dict[str, int] = Field(default_factory=dict)
+    sample: tuple[tuple[int, str], ...] = ()
+    """Hash of each sampled input, and the id of a call that had it."""
+    seconds: dict[int, float] = Field(default_factory=dict)
+    """Calls by step of seconds (`trimtab.watch.counts`)."""
+
+
+class SideCounts(Noun):
+    """What one variant did while two were compared: how often each outcome came."""
+
+    valid: tuple[tuple[bool, float, int], ...] = ()
+    """Whether the answer keeps the contract, the weight of such a call, and how many there were."""
+    seconds: tuple[tuple[int, float, int], ...] = ()
+    """Step of seconds, weight and number."""
+
+
+class StageCounts(Noun):
+    """A challenger and the champion since the challenger came into its role, as far as they were
+    counted."""
+
+    stage: str
+    """Names the two, the role and its beginning."""
+    until: datetime
+    champion: SideCounts = SideCounts()
+    challenger: SideCounts = SideCounts()
+
+
+CountsT = TypeVar("CountsT", OpenWindow, StageCounts)
+
+
+class Traffic(Noun):
+    """The calls that callers made in the last days, whole weeks where there are any."""
+
+    since: datetime
+    until: datetime
+    calls: float
+    """By champion and canary together, kept or not."""
+    variant: str
+    """Id of the champion, whose seconds these are."""
+    timed: int
+    """Kept calls of it that were answered."""
+    p95_s: Interval
+    """From a call's arrival to its answer, waiting included; n counts hours."""
+
+    @property
+    def calls_per_month(self) -> float:
+        return self.calls * _MONTH / (self.until - self.since)
 
 
 class Check(Noun):
@@ -76,6 +143,8 @@ class Check(Noun):
     """Quality below which retraining is called for."""
     reference: Interval | None = None
     """What the sealed test measured of this champion."""
+    traffic: Traffic | None = None
+    """None until a champion served for a whole day."""
 
 
 class Alarm(Noun):
@@ -116,6 +185,29 @@ def read_windows(database: Database, task: str, deployment: int) -> list[Window]
         (task, deployment),
     )
     return [Window.model_validate_json(content) for (content,) in rows]
+
+
+def keep_counts(database: Database, task: str, name: str, counts: OpenWindow | StageCounts) -> None:
+    """Keep what was counted, in the place of what was there under this name."""
+    values = (task, name)
+    with database.transaction(lock="watch_counts"):
+        database.query("DELETE FROM watch_counts WHERE task = ? AND name = ?", values)
+        database.query(
+            "INSERT INTO watch_counts (task, name, content) VALUES (?, ?, ?)",
+            (*values, counts.model_dump_json()),
+        )
+
+
+def read_counts(database: Database, task: str, name: str, kind: type[CountsT]) -> CountsT | None:
+    """What was counted so far; None where that is nothing, or another version's, so that it is
+    counted anew."""
+    rows = database.query(
+        "SELECT content FROM watch_counts WHERE task = ? AND name = ?", (task, name)
+    )
+    try:
+        return kind.model_validate_json(rows[0][0]) if rows else None
+    except ValidationError:
+        return None
 
 
 def keep_check(database: Database, check: Check) -> None:

@@ -99,17 +99,22 @@ def enough(alpha: float, start_days: float = START_DAYS) -> float:
 
 
 def confidence_sequence(
-    values: Sequence[float], weights: Sequence[float], level: float = 0.95
+    values: Sequence[float],
+    weights: Sequence[float],
+    level: float = 0.95,
+    times: Sequence[int] | None = None,
 ) -> tuple[float | None, float, float]:
     """Weighted mean, and bounds of the true one that hold at all looks together; 0 and 1 where
-    nothing is known. Weights in (0, 1] are as of a stake."""
+    nothing is known. Weights in (0, 1] are as of a stake. `times`: how often each value came with
+    its weight, if not once; their order does not matter."""
     scores, parts = np.asarray(values, dtype=np.float64), np.asarray(weights, dtype=np.float64)
     if not len(scores):
         return None, 0.0, 1.0
+    counts = np.ones(len(scores)) if times is None else np.asarray(times, dtype=np.float64)
     bets, limit = halving_bets(), math.log(2 / (1 - level))
 
     def refuted(mean: float, side: Side) -> bool:
-        return bool(_join(_gains(scores, parts, mean, side, bets).sum(axis=0), bets) >= limit)
+        return bool(_join(counts @ _gains(scores, parts, mean, side, bets), bets) >= limit)
 
     low, high = 0.0, 1.0
     above, below = 1.0, 0.0  # means that are not refuted from that side
@@ -118,7 +123,7 @@ def confidence_sequence(
         low, above = (middle, above) if refuted(middle, "above") else (low, middle)
         middle = (high + below) / 2
         high, below = (middle, below) if refuted(middle, "below") else (high, middle)
-    return float((scores * parts).sum() / parts.sum()), low, high
+    return float((scores * parts) @ counts / (parts @ counts)), low, high
 
 
 def _gains(values: Array, weights: Array, null: float, side: Side, bets: Bets) -> Array:

@@ -7,27 +7,34 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from trimtab.errors import InputError, RunError
+from trimtab.errors import DiskFull, InputError, RunError
 from trimtab.predictor import read_decision
 from trimtab.serve.settings import load_settings as load_serve_settings
 from trimtab.store.database import Database
-from trimtab.store.deployments import Change, Deployed, champion_since
+from trimtab.store.deployments import Change, Deployed, champion_since, history
+from trimtab.store.files import write_atomic
 from trimtab.store.reviews import ReviewedCall, request_items, reviewed_calls
-from trimtab.store.traces import Trace, new_id, read_traces
+from trimtab.store.traces import get_traces, new_id, read_traces
 from trimtab.store.watching import (
     ALARMS_FILE,
+    CHECK_FILE,
     DRIFT,
     Alarm,
     AlarmKind,
     Check,
+    OpenWindow,
     Reading,
+    Traffic,
     Window,
     add_window,
     close_alarm,
     keep_check,
+    keep_counts,
     list_alarms,
     mark_told,
+    newest_check,
     open_alarm,
+    read_counts,
     read_windows,
     standing,
 )
@@ -35,11 +42,13 @@ from trimtab.task.spec import ModelSpec, Task
 from trimtab.types import VariantScore
 from trimtab.watch.notify import WebhookRefused, post, write
 from trimtab.watch.quality import find_floor, live_quality, quality, time_of
-from trimtab.watch.rates import Limits, hours, limits, rates
+from trimtab.watch.rates import Limits, limits, rates
 from trimtab.watch.settings import WatchSettings
-from trimtab.watch.windows import Cutter
+from trimtab.watch.traffic import AGAIN_AFTER, DAYS, traffic
+from trimtab.watch.windows import ChampionCalls, Cutter, whole_hour
 
 WHO = "trimtab watch"
+_OPEN = "window"
 
 Post = Callable[[Alarm], None]
 
@@ -81,7 +90,7 @@ def check(watched: Watched, now: datetime, tell: Post | None = None) -> Looked:
     found = _look(watched, begun, now)
     opened = _open(watched, found, now)
     keep_check(database, found)
-    problems = _tell(watched, tell)
+    problems = (*_tell(watched, tell), *_write(watched, found))
     return Looked(found, opened, tuple(standing(database, task.name)), problems)
 
 
@@ -91,8 +100,7 @@ def sealed_score(folder: Path, deployed: Deployed) -> VariantScore | None:
         decision = read_decision(folder / "runs" / deployed.run)
     except RunError:
         return None
-    scores = (decision.prompt, decision.fine_tune)
-    return next((s for s in scores if s is not None and s.variant == deployed.variant), None)
+    return decision.score_of(deployed.variant)
 
 
 def model_of(task: Task, score: VariantScore | None) -> ModelSpec:
@@ -107,20 +115,23 @@ def _look(watched: Watched, begun: Change, now: datetime) -> Check:
     assert champion is not None
     score = sealed_score(watched.folder, champion)
     since = {kind: max(begun.time, time) for kind, time in _restarts(database, task.name).items()}
-    read = _reader(database, task.name, champion.variant)
-    retention = timedelta(days=load_serve_settings(watched.folder).capture.retention_days)
     spec = model_of(task, score)
-    known = limits(task, score)
-    cutter = Cutter(task, spec, settings.traffic, known, read, now - retention)
-    windows = read_windows(database, task.name, begun.number)
-    for window in cutter.close_due(windows, begun.time, now):
-        add_window(database, task.name, begun.number, window)
-        windows.append(window)
-    whole_hour = now.replace(minute=0, second=0, microsecond=0)
-    open_since = windows[-1].until if windows else begun.time
-    current = cutter.limits_after(windows)
-    latest = hours(read(open_since, whole_hour), spec, current.slow_s)
-    seen = [*(hour for window in windows for hour in window.hours), *latest]
+    known = limits(task, spec, score)
+    serving = load_serve_settings(watched.folder)
+    kept_since = now - timedelta(days=serving.capture.retention_days)
+    keep = _keeper(watched, begun)
+    cutter = Cutter(
+        task, spec, settings.traffic, known, _calls_of(watched, champion, kept_since), keep
+    )
+    counted = cutter.count(
+        read_windows(database, task.name, begun.number),
+        read_counts(database, task.name, _OPEN, OpenWindow),
+        (begun.number, begun.time),
+        now - serving.settled_after,
+        now,
+    )
+    windows = counted.windows
+    seen = [*(hour for window in windows for hour in window.hours), *counted.hours]
     calls = [call for call in reviewed_calls(database, task.name) if _is_of(call, champion, begun)]
     tolerance = settings.quality.tolerance
     least = find_floor(
@@ -137,13 +148,29 @@ def _look(watched: Watched, begun: Change, now: datetime) -> Check:
         calls=sum(hour.calls for hour in seen),
         readings=(
             *_drift_readings(windows, since),
-            *rates(seen, current, starts, begun.time),
+            *rates(seen, counted.limits, starts, begun.time),
             quality(calls, since.get("quality", begun.time), least),
         ),
         quality=live_quality(calls),
         floor=least.value if least else None,
         reference=score.quality if score else None,
+        traffic=_traffic(watched, begun, kept_since, whole_hour(now)),
     )
+
+
+def _traffic(watched: Watched, begun: Change, kept: datetime, until: datetime) -> Traffic | None:
+    """All calls of the last days in which they were served and kept, whoever was the champion;
+    what was counted within a day stands."""
+    database, name = watched.database, watched.task.name
+    assert begun.state.champion is not None
+    champion = begun.state.champion.variant
+    before = newest_check(database, name)
+    known = before.traffic if before is not None else None
+    if known and known.variant == champion and until - known.until < AGAIN_AFTER:
+        return known
+    (*_, first) = history(database, name, last=begun.number)
+    since = max(first.time, kept, until - timedelta(days=DAYS))
+    return traffic(read_traces(database, name, since, until), since, until, champion)
 
 
 def _after_learning(
@@ -181,19 +208,28 @@ def _is_of(call: ReviewedCall, champion: Deployed, begun: Change) -> bool:
     return call.variant == champion.variant and time_of(call) >= begun.time
 
 
-def _reader(
-    database: Database, task: str, variant: str
-) -> Callable[[datetime, datetime], list[Trace]]:
+def _calls_of(watched: Watched, champion: Deployed, kept_since: datetime) -> ChampionCalls:
     """Answers that the champion gave to callers."""
+    database, name = watched.database, watched.task.name
+    return ChampionCalls(
+        calls=lambda since, until: read_traces(
+            database, name, since, until, role="champion", variant=champion.variant
+        ),
+        inputs=lambda ids: [trace.input for trace in get_traces(database, name, ids)],
+        kept_since=kept_since,
+    )
 
-    def read(since: datetime, until: datetime) -> list[Trace]:
-        return [
-            trace
-            for trace in read_traces(database, task, since, until)
-            if trace.role == "champion" and trace.variant == variant
-        ]
 
-    return read
+def _keeper(watched: Watched, begun: Change) -> Callable[[Window | OpenWindow], None]:
+    database, name = watched.database, watched.task.name
+
+    def keep(counted: Window | OpenWindow) -> None:
+        if isinstance(counted, Window):
+            add_window(database, name, begun.number, counted)
+        else:
+            keep_counts(database, name, _OPEN, counted)
+
+    return keep
 
 
 def _restarts(database: Database, task: str) -> dict[AlarmKind, datetime]:
@@ -229,13 +265,24 @@ def _open(watched: Watched, found: Check, now: datetime) -> tuple[Alarm, ...]:
             labels_wanted=wanted,
             retrain=reading.kind == "quality",
         )
-        if not open_alarm(watched.database, alarm):
-            continue
-        if wanted:
-            request_items(watched.database, watched.task.name, wanted, WHO, reading.message)
-        write(watched.folder / ALARMS_FILE, alarm)
+        with watched.database.transaction(lock="alarms"):
+            if not open_alarm(watched.database, alarm):
+                continue
+            if wanted:
+                request_items(watched.database, watched.task.name, wanted, WHO, reading.message)
         opened.append(alarm)
     return tuple(opened)
+
+
+def _write(watched: Watched, found: Check) -> tuple[str, ...]:
+    """Bring both files to what the database says, as after a kill or a full disk."""
+    alarms = reversed(list_alarms(watched.database, watched.task.name))
+    try:
+        write_atomic(watched.folder / CHECK_FILE, found.model_dump_json(indent=2) + "\n")
+        write(watched.folder / ALARMS_FILE, alarms)
+    except DiskFull as error:
+        return (str(error),)
+    return ()
 
 
 def _tell(watched: Watched, tell: Post | None) -> tuple[str, ...]:

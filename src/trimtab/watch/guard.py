@@ -6,17 +6,17 @@ its upper bound lies below the champion's lower one by more than the margin.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from trimtab.store.reviews import ReviewedCall
-from trimtab.store.traces import Trace
+from trimtab.store.watching import SideCounts
 from trimtab.watch.bets import confidence_sequence
 from trimtab.watch.quality import weights
 from trimtab.watch.rates import SLOW_SHARE
+from trimtab.watch.seconds import percentile, seconds_of
 
 LEVEL = 0.98
 """Of each bound's two sides together. Three things are compared, each by one side of two bounds,
@@ -29,9 +29,9 @@ _Bounds = tuple[float | None, float, float]
 
 @dataclass(frozen=True)
 class Side:
-    """What one variant did: its answers, and those that people reviewed."""
+    """What one variant did: its calls, and those that people reviewed."""
 
-    traces: Sequence[Trace]
+    calls: SideCounts
     reviewed: Sequence[ReviewedCall]
 
 
@@ -59,12 +59,11 @@ def against(champion: Side, challenger: Side, margins: Margins) -> list[Bound]:
     """All that can be compared; nothing where a side has no calls yet."""
     found = []
     sides = (champion, challenger)
-    if champion.traces and challenger.traces:
-        old, new = (_share(side, [trace.valid is True for trace in side.traces]) for side in sides)
+    if champion.calls.valid and challenger.calls.valid:
+        old, new = (_share(side.calls.valid) for side in sides)
         found.append(_bound("validity", old, new, margins.validity))
         if margins.slow_s is not None:
-            limit = margins.slow_s
-            old, new = (_share(side, [t.latency_s <= limit for t in side.traces]) for side in sides)
+            old, new = (_fast(side.calls, margins.slow_s) for side in sides)
             found.append(_bound("latency", _at_most(old, 1 - SLOW_SHARE), new, 0.0))
     if champion.reviewed and challenger.reviewed:
         old, new = (_scores(side.reviewed) for side in sides)
@@ -72,19 +71,31 @@ def against(champion: Side, challenger: Side, margins: Margins) -> list[Bound]:
     return found
 
 
-def slow_limit(champion: Sequence[Trace], factor: float, limit_s: float | None) -> float | None:
+def slow_limit(champion: SideCounts, factor: float, limit_s: float | None) -> float | None:
     """The task's limit of seconds, or else `factor` times the champion's 95th percentile."""
-    if limit_s is not None or not champion:
+    if limit_s is not None:
         return limit_s
-    seconds = np.array([trace.latency_s for trace in champion])
-    return factor * float(np.quantile(seconds, 1 - SLOW_SHARE, method="higher"))
+    calls: dict[int, float] = defaultdict(float)
+    for step, weight, n in champion.seconds:
+        calls[step] += weight * n
+    usual = percentile(calls, 1 - SLOW_SHARE)
+    return None if usual is None else factor * usual
 
 
-def _share(side: Side, good: Sequence[bool]) -> _Bounds:
-    """Of all calls, by those that were kept: a broken answer always is, a good one by chance."""
-    most = max(trace.weight for trace in side.traces)
-    parts = [trace.weight / most for trace in side.traces]
-    return confidence_sequence([float(each) for each in good], parts, LEVEL)
+def _fast(calls: SideCounts, slow_s: float) -> _Bounds:
+    """The share of calls within the limit, up to a step of 1 %."""
+    return _share([(seconds_of(step) <= slow_s, weight, n) for step, weight, n in calls.seconds])
+
+
+def _share(outcomes: Sequence[tuple[bool, float, int]]) -> _Bounds:
+    """Of all calls, by those that were kept: a broken answer always is, a good one by chance.
+
+    Args:
+        outcomes: whether it is good, the weight of such calls, and how many there are.
+    """
+    most = max(weight for _, weight, _ in outcomes)
+    good, parts, times = zip(*((float(g), w / most, n) for g, w, n in outcomes), strict=True)
+    return confidence_sequence(good, parts, LEVEL, times)
 
 
 def _at_most(bounds: _Bounds, most: float) -> _Bounds:

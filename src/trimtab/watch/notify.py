@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import httpx
+from pydantic import ValidationError
 
 from trimtab.errors import InputError, TrimtabError
-from trimtab.store.files import append
+from trimtab.store.files import append, read_lines
 from trimtab.store.watching import Alarm
 from trimtab.watch.settings import AlarmSettings
 
@@ -27,9 +28,19 @@ class WebhookRefused(TrimtabError):
     """The webhook was not reached, or may not be called; the alarm stands all the same."""
 
 
-def write(file: Path, alarm: Alarm) -> None:
-    """Append the alarm. Raises `DiskFull`."""
-    append(file, [alarm])
+def write(file: Path, alarms: Iterable[Alarm]) -> None:
+    """Append the alarms that the file does not hold yet, as they were opened. Raises `DiskFull`."""
+    there = set(_ids(file))
+    opened = {"told": False, "closed": None, "closed_by": None, "closed_why": None}
+    append(file, [each.model_copy(update=opened) for each in alarms if each.id not in there])
+
+
+def _ids(file: Path) -> Iterator[str]:
+    for _, line in read_lines(file) if file.exists() else ():
+        try:
+            yield Alarm.model_validate_json(line).id
+        except ValidationError:
+            continue  # a person's line, or another version's
 
 
 def post(settings: AlarmSettings, alarm: Alarm, resolve: Resolve | None = None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,6 +14,7 @@ from trimtab.store.watching import AlarmKind, Hour, Reading
 from trimtab.task.spec import ModelSpec, Task
 from trimtab.types import VariantScore
 from trimtab.watch.bets import enough, halving_bets, restarted_path
+from trimtab.watch.seconds import percentile
 
 ALPHAS: dict[AlarmKind, float] = {"contract": 0.001, "latency": 0.0015, "cost": 0.0015}
 """Chances of a false alarm in half a year."""
@@ -42,13 +43,14 @@ class Limits:
     cost: float | None = None
 
 
-def limits(task: Task, score: VariantScore | None) -> Limits:
+def limits(task: Task, spec: ModelSpec, score: VariantScore | None) -> Limits:
     """From the task's goals and constraints. Broken answers may be as many as the sealed test's
-    interval allows, where that is more than the goal has."""
+    interval allows, where that is more than the goal has. Money limits calls only where the model
+    has prices: without them calls are counted in tokens."""
     broken = 1 - task.goals.validity
     if score is not None and score.validity.low is not None:
         broken = max(broken, 1 - score.validity.low)
-    money = task.constraints.money_per_1000_calls
+    money = task.constraints.money_per_1000_calls if spec.prices else None
     return Limits(
         broken=min(max(broken, _LEAST_BROKEN), 0.99),
         slow_s=task.constraints.p95_latency_seconds,
@@ -56,18 +58,19 @@ def limits(task: Task, score: VariantScore | None) -> Limits:
     )
 
 
-def learnt_limits(known: Limits, traces: Sequence[Trace], spec: ModelSpec) -> Limits:
-    """`known`, with what it lacks taken from the first window's calls."""
+def learnt_limits(known: Limits, seconds: Mapping[int, float], first: Sequence[Hour]) -> Limits:
+    """`known`, with what it lacks taken from the first window's calls.
+
+    Args:
+        seconds: calls by step of seconds.
+        first: its hours.
+    """
     slow_s, cost = known.slow_s, known.cost
-    weights = np.array([trace.weight for trace in traces])
-    if slow_s is None and traces:
-        seconds = np.array([trace.latency_s for trace in traces])
-        order = np.argsort(seconds, kind="stable")
-        passed = np.cumsum(weights[order]) / weights.sum()
-        slow_s = SLOWER * float(seconds[order][np.searchsorted(passed, 1 - SLOW_SHARE)])
-    if cost is None and traces:
-        costs = np.array([cost_of(trace, spec) for trace in traces])
-        mean = float((costs * weights).sum() / weights.sum())
+    if slow_s is None and (usual := percentile(seconds, 1 - SLOW_SHARE)) is not None:
+        slow_s = SLOWER * usual
+    calls = sum(hour.calls for hour in first)
+    if cost is None and calls:
+        mean = sum(hour.cost for hour in first) / calls
         cost = DEARER * mean if mean > 0 else None
     return Limits(known.broken, slow_s, cost)
 
@@ -80,18 +83,39 @@ def cost_of(trace: Trace, spec: ModelSpec) -> float:
     return spec.prices.of(read, cached, written)
 
 
-def hours(traces: Iterable[Trace], spec: ModelSpec, slow_s: float | None) -> tuple[Hour, ...]:
-    """The calls summed by the hour, each with the weight of those that it stands for."""
-    sums: dict[datetime, Array] = {}
-    for trace in traces:
+class HourSums:
+    """Calls summed by the hour, each with the weight of those that it stands for."""
+
+    def __init__(self, spec: ModelSpec, slow_s: float | None, counted: Iterable[Hour] = ()) -> None:
+        self._spec = spec
+        self._slow_s = slow_s
+        self._sums = {h.start: [h.calls, h.broken, h.slow, h.cost] for h in counted}
+
+    def add(self, trace: Trace) -> None:
         start = trace.time.replace(minute=0, second=0, microsecond=0)
-        slow = slow_s is not None and trace.latency_s > slow_s
-        row = np.array([1.0, trace.valid is not True, slow, cost_of(trace, spec)])
-        sums[start] = sums.get(start, np.zeros(4)) + trace.weight * row
-    return tuple(
-        Hour(start=start, calls=row[0], broken=row[1], slow=row[2], cost=row[3])
-        for start, row in sorted(sums.items())
-    )
+        sums = self._sums.setdefault(start, [0.0, 0.0, 0.0, 0.0])
+        weight = trace.weight
+        sums[0] += weight
+        if trace.valid is not True:
+            sums[1] += weight
+        if self._slow_s is not None and trace.latency_s > self._slow_s:
+            sums[2] += weight
+        sums[3] += weight * cost_of(trace, self._spec)
+
+    @property
+    def hours(self) -> tuple[Hour, ...]:
+        return tuple(
+            Hour(start=start, calls=sums[0], broken=sums[1], slow=sums[2], cost=sums[3])
+            for start, sums in sorted(self._sums.items())
+        )
+
+
+def hours(traces: Iterable[Trace], spec: ModelSpec, slow_s: float | None) -> tuple[Hour, ...]:
+    """The sums of these calls, by the hour."""
+    sums = HourSums(spec, slow_s)
+    for trace in traces:
+        sums.add(trace)
+    return sums.hours
 
 
 def rates(

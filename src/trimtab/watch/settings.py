@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from trimtab.task.load import load_spec
+from trimtab.task.load import load_spec_or_defaults
 from trimtab.task.spec import Spec
 
 WATCH_FILE = "watch.yaml"
@@ -106,5 +106,4 @@ def load_settings(task_folder: Path) -> WatchSettings:
     Raises:
         TaskError: one `file:line: key: problem` a line.
     """
-    file = task_folder / WATCH_FILE
-    return load_spec(file, WatchSettings) if file.exists() else WatchSettings()
+    return load_spec_or_defaults(task_folder / WATCH_FILE, WatchSettings)

@@ -130,6 +130,17 @@ def test_repeated_text_is_written_in_fewer_passes(tiny_engine) -> None:
     assert len(passes) < timed.tokens_out / 2
 
 
+def test_a_timed_call_knows_nothing_of_the_answers_of_batches(tiny_engine) -> None:
+    """Its own answer is among them where the row was asked before, and would be guessed whole."""
+    asked = request("the quick brown fox " * 6, 40, shots=4)
+    prefix = tiny_engine._prefix(None, tiny_engine._prepare(0, asked)[0])
+    before = len(prefix.seen)
+    answers(tiny_engine, [asked])
+    assert len(prefix.seen) == before
+    timed = tiny_engine.time_call(asked)
+    assert len(prefix.seen) == before + timed.tokens_out
+
+
 def test_rows_that_wait_for_a_place_answer_as_at_once(short_answers, monkeypatch) -> None:
     requests = [request(f"{text} {n}", 1 + n % 9, shots=4) for n in range(7) for text in TEXTS]
     at_once = answers(short_answers, requests)

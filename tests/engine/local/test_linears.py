@@ -47,6 +47,24 @@ def test_changed_weights_are_packed_anew() -> None:
     assert torch.allclose(packed(layers[0], x), layers[0](x), atol=1e-5)
 
 
+@needs_fbgemm
+def test_the_weights_of_several_adapters_are_kept_as_long_as_they_are_wanted() -> None:
+    layers = model()
+    packed = Linears(layers, packed=True)
+    packed.keep(2)
+    x = torch.randn(5, 64)
+    found = {}
+    for adapter in ("a", "b", None):
+        layers[0].weight.data = layers[0].weight.data * 2
+        packed.outdate()
+        packed.prepare(adapter)
+        found[adapter] = packed(layers[0], x)
+    assert not packed.select("a"), "two sets are kept"
+    for adapter in ("b", None, "b"):
+        assert packed.select(adapter)
+        assert torch.equal(packed(layers[0], x), found[adapter])
+
+
 def test_unpacked_layers_are_applied_as_they_are() -> None:
     layers = model(exact=False)
     plain = Linears(layers, packed=False)
@@ -71,7 +89,7 @@ def test_overflowing_weights_are_not_packed() -> None:
 def test_a_busy_moment_does_not_change_the_choice(private_cache, monkeypatch, kept) -> None:
     if kept is not None:
         private_cache.mkdir()
-        (private_cache / "packing.json").write_text(kept)
+        (private_cache / "precision.json").write_text(kept)
     for first, later in ((2.0, 0.5), (0.5, 2.0)):
         monkeypatch.setattr(torch, "__version__", f"{first}")  # another torch is measured anew
         monkeypatch.setattr(linears, "_speed_up", lambda found=first: found)

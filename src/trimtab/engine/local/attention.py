@@ -26,7 +26,7 @@ class Prefix:
         self.keys: list[torch.Tensor] = []
         self.values: list[torch.Tensor] = []
         self.seen = Lookup()
-        """This prefix's tokens and answers behind it, for guessing."""
+        """This prefix's tokens and the answers of timed and served calls, for guessing."""
         self.seen.extend(tokens)
 
     def __len__(self) -> int:
@@ -51,6 +51,26 @@ class KeyValues:
         self._writing = slice(0, rows)
         self.beginning = True
         """Whether the rows of the next pass hold no tokens yet."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows there is room for."""
+        return len(self.lengths)
+
+    def resize(self, rows: int, capacity: int) -> None:
+        """Make room for `rows` rows of `capacity` tokens: at least what the active ones hold."""
+        kept = self.active
+        lengths = self.lengths[:kept]
+        used = int(lengths.max()) if kept else 0
+        for kind in (self._keys, self._values):
+            for layer, old in enumerate(kind):
+                assert old is not None
+                new = old.new_zeros(rows, old.shape[1], capacity, old.shape[3])
+                new[:kept, :, :used] = old[:kept, :, :used]
+                kind[layer] = new
+        self.lengths = torch.zeros(rows, dtype=torch.long)
+        self.lengths[:kept] = lengths
+        self.capacity = capacity
 
     def forget(self, row: int, tokens: int) -> None:
         """Take back the last `tokens` tokens of `row`."""

@@ -47,10 +47,20 @@ class Row:
     """Prompt and answer so far, to guess from; made when guessing begins to pay."""
     finished: bool = False
     """Ended by itself, not cut at `max_tokens`."""
+    error: Exception | None = None
+    """Why no further token could be chosen; the other rows go on."""
+    left: bool = False
+    """Nobody waits for it any more."""
 
     @property
     def ended(self) -> bool:
-        return self.finished or len(self.tokens) >= self.max_tokens
+        over = self.finished or self.left or self.error is not None
+        return over or len(self.tokens) >= self.max_tokens
+
+    @property
+    def most_tokens(self) -> int:
+        """Tokens that may have to be kept, guessed ones included."""
+        return len(self.prompt) + self.max_tokens + _MOST_GUESSED
 
 
 class Decoder:
@@ -70,7 +80,7 @@ class Decoder:
         empty = Prefix(())
         if not tokens:
             return empty
-        kv = KeyValues(empty, 1, len(tokens), self._config.num_hidden_layers)
+        kv = self.key_values(empty, 1, len(tokens))
         kv.admit(1)
         self._forward([list(tokens)], kv, 0, every=False)
         return kv.to_prefix(tuple(tokens))
@@ -79,36 +89,43 @@ class Decoder:
     def run(self, rows: Sequence[Row], prefix: Prefix, seen: Lookup) -> Iterator[Row]:
         """Decode `rows` together, yielding each as it ends; rows that wait take its place.
 
-        `seen` is text to guess from, and grows by the answers.
+        `seen` is text to guess from, and grows by the answers. What went wrong in a row is raised.
         """
         # The longest first: what comes later fits into the places of what came before.
         waiting = deque(sorted(rows, key=lambda row: len(row.prompt), reverse=True))
-        capacity = max(len(row.prompt) + row.max_tokens for row in rows) + _MOST_GUESSED
-        places = min(len(rows), self._places(capacity))
-        kv = KeyValues(prefix, places, capacity, self._config.num_hidden_layers)
+        capacity = max(row.most_tokens for row in rows)
+        places = min(len(rows), self.places(capacity))
+        kv = self.key_values(prefix, places, capacity)
         active: list[Row] = []
         while active or waiting:
             if waiting and (places - len(active)) * _REFILL >= min(places, len(waiting) * _REFILL):
-                self._admit(waiting, active, kv, places)
+                self.admit(waiting, active, kv, places)
             else:
-                self._step(active, kv, seen)
-            for row in _remove_ended(active, kv):
+                self.step(active, kv, seen)
+            for row in remove_ended(active, kv):
+                if row.error is not None:
+                    raise row.error
                 seen.extend(row.tokens)
                 yield row
 
-    def _places(self, capacity: int) -> int:
-        """How many rows of `capacity` tokens may be in memory at a time."""
+    def key_values(self, prefix: Prefix, rows: int, capacity: int) -> KeyValues:
+        """Room behind `prefix` for `rows` rows of up to `capacity` tokens."""
+        return KeyValues(prefix, rows, capacity, self._config.num_hidden_layers)
+
+    def places(self, capacity: int, batches: int = 1) -> int:
+        """How many rows of `capacity` tokens may be in memory at a time, in each of `batches`."""
         config = self._config
         heads = config.num_key_value_heads * (
             getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         )
         row_bytes = 2 * config.num_hidden_layers * heads * capacity * self._model.dtype.itemsize
-        return max(1, min(_MOST_ROWS, _KEY_VALUE_BYTES // int(row_bytes)))
+        return max(1, min(_MOST_ROWS, _KEY_VALUE_BYTES // batches // int(row_bytes)))
 
-    def _admit(self, waiting: deque[Row], active: list[Row], kv: KeyValues, places: int) -> None:
+    def admit(self, waiting: deque[Row], active: list[Row], kv: KeyValues, places: int) -> None:
         """Fill free places, and choose the first token of each row that takes one.
 
-        Equal prompts, as of sampled answers to one input, are computed once.
+        The longest of `waiting` come first. Equal prompts, as of sampled answers to one input, are
+        computed once.
         """
         entering = [waiting.popleft() for _ in range(min(places - len(active), len(waiting)))]
         groups = _by_prompt(entering)
@@ -125,7 +142,7 @@ class Decoder:
         active += [group[0] for group in groups]
         active += [row for group in groups for row in group[1:]]
 
-    def _step(self, active: Sequence[Row], kv: KeyValues, seen: Lookup) -> None:
+    def step(self, active: Sequence[Row], kv: KeyValues, seen: Lookup) -> None:
         """One more token for each row, and as many guessed ones as turn out right."""
         room = min(_TOKENS_AT_ONCE // len(active) - 1, _MOST_GUESSED)
         guesses = [_guess(row, seen, room) if room > 0 else [] for row in active]
@@ -175,21 +192,27 @@ class Decoder:
 
     def _take(self, row: Row, logits: torch.Tensor) -> None:
         """Choose the next token of `row` from `logits` [vocabulary]."""
-        if row.temperature == 0:
-            token = int(logits.argmax())
-            if row.grammar is not None and not row.grammar.allows(token):
-                token = int(row.grammar.mask(logits).argmax())
-        else:
-            if row.grammar is not None:
-                logits = row.grammar.mask(logits)
-            weights = torch.softmax(logits.float().cpu() / row.temperature, dim=-1)
-            token = int(torch.multinomial(weights, 1, generator=row.sampler))
-        self._append(row, token)
+        try:
+            self._append(row, _chosen(row, logits))
+        except Exception as error:  # of a grammar or a draw: the pass holds other rows too
+            row.error = error
 
     def _append(self, row: Row, token: int) -> None:
         row.tokens.append(token)
         complete = row.grammar is not None and row.grammar.advance(token)
         row.finished = complete or token in self._stop
+
+
+def _chosen(row: Row, logits: torch.Tensor) -> int:
+    if row.temperature == 0:
+        token = int(logits.argmax())
+        if row.grammar is not None and not row.grammar.allows(token):
+            token = int(row.grammar.mask(logits).argmax())
+        return token
+    if row.grammar is not None:
+        logits = row.grammar.mask(logits)
+    weights = torch.softmax(logits.float().cpu() / row.temperature, dim=-1)
+    return int(torch.multinomial(weights, 1, generator=row.sampler))
 
 
 def _guess(row: Row, seen: Lookup, most: int) -> list[int]:
@@ -212,7 +235,7 @@ def _by_prompt(rows: Sequence[Row]) -> list[list[Row]]:
     return list(groups.values())
 
 
-def _remove_ended(active: list[Row], kv: KeyValues) -> Iterator[Row]:
+def remove_ended(active: list[Row], kv: KeyValues) -> Iterator[Row]:
     """Yield the rows that ended and close their gaps in `active` and `kv` alike."""
     for index in range(len(active) - 1, -1, -1):
         row = active[index]

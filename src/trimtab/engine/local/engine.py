@@ -14,12 +14,16 @@ from trimtab.engine.local.decode import Decoder, Row
 from trimtab.engine.local.grammar import Grammar
 from trimtab.engine.local.linears import Linears
 from trimtab.engine.local.lookup import Lookup
+from trimtab.engine.local.stepper import LocalStepper
 from trimtab.engine.local.template import ChatTemplate
 from trimtab.engine.local.weights import LoadedModel
 from trimtab.types import Completion, Failed, Message, OutputContract, Request
 
-_KEPT_PREFIXES = 2
-_REMEMBERED_TOKENS = 20_000
+_VARIANTS = 3
+"""A champion, a canary and a shadow: as many as are served at a time."""
+
+_KEPT_PREFIXES = _VARIANTS + 1
+"""The empty one is among them."""
 _WORTH_SHARING = 4
 """A prefix shorter than this fraction of the prompt saves less than splitting attention costs."""
 
@@ -59,13 +63,12 @@ class LocalEngine:
             seen = Lookup()
             seen.extend(shared)
             for row in list(self._decoder.run(rows, prefix, seen)):
-                if len(prefix.seen) < _REMEMBERED_TOKENS:
-                    prefix.seen.extend(row.tokens)
                 yield row.position, self._completion(row, prefix)
 
     def time_call(self, request: Request) -> Completion | Failed:
-        """One request alone; adapter, shared prefix and the text of earlier answers are in place,
-        as in a server."""
+        """One request alone; adapter, shared prefix and the text of calls that were timed before
+        are in place, as in a server. Answers of batches are not: the same inputs are among them,
+        and what is known beforehand is guessed too well."""
         prepared = self._prepare(0, request)
         if isinstance(prepared, Failed):
             return prepared
@@ -74,6 +77,24 @@ class LocalEngine:
         (row,) = self._decoder.run([prepared[1]], prefix, prefix.seen)
         seconds = time.perf_counter() - started
         return self._completion(row, prefix).model_copy(update={"latency_s": seconds})
+
+    def stepper(self) -> LocalStepper:
+        """See `Stepping`. Guesses are made from the text of earlier answers, as in `time_call`; the
+        packed weights of three adapters are kept."""
+        self._linears.keep(_VARIANTS)
+        return LocalStepper(
+            self._decoder,
+            self.template,
+            prepare=self._prepare,
+            use=self._use,
+            prefix=self._prefix,
+            completion=self._completion,
+        )
+
+    def forget_adapters(self) -> None:
+        """Drop what was read and computed of adapters: the next call reads its own anew."""
+        self.adapters.use(None)
+        self._prefixes.clear()
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
         return len(self.template.prompt(messages))
@@ -110,9 +131,13 @@ class LocalEngine:
         )
         return tuple(shared), row
 
+    def _use(self, adapter: str | None) -> None:
+        if not self._linears.select(adapter):
+            self.adapters.use(adapter)
+            self._linears.prepare(adapter)
+
     def _prefix(self, adapter: str | None, tokens: tuple[int, ...]) -> Prefix:
-        self.adapters.use(adapter)
-        self._linears.prepare()
+        self._use(adapter)
         key = (adapter, tokens)
         if key not in self._prefixes:
             self._prefixes[key] = self._decoder.prefix(tokens)

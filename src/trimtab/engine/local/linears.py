@@ -9,38 +9,60 @@ or float16 almost always are, and of others this module keeps away. A merged ada
 
 from __future__ import annotations
 
-import json
-import os
 import time
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import torch
 from torch.nn import functional
 
-from trimtab.store.files import cache_folder, write_atomic
+from trimtab.engine.local.precision import clearly_faster
 
 _FEW_ROWS = 4
-_CLEARLY_FASTER = 1.2
 
 
 class Linears:
-    """The linear layers of one model. After `outdate`, weights are packed anew when next used."""
+    """The linear layers of one model, with what is packed of them for one adapter or several."""
 
     def __init__(self, model: Any, packed: bool) -> None:
         self._modules = [m for m in model.modules() if type(m) is torch.nn.Linear] if packed else []
+        self._sets: OrderedDict[str | None, dict[torch.nn.Module, Any]] = OrderedDict()
         self._packed: dict[torch.nn.Module, Any] = {}
+        self._kept = 1
+
+    def keep(self, sets: int) -> None:
+        """Hold the packed weights of so many adapters, the base as one of them; before, of one.
+
+        Where calls of several variants come in turn, packing would take longer than answering.
+        """
+        self._kept = sets
 
     def outdate(self) -> None:
-        """Weights have changed."""
-        self._packed.clear()
+        """The model's own weights have changed: with another adapter, not those of this one."""
+        if self._kept == 1:
+            self._sets.clear()
+            self._packed = {}
 
-    def prepare(self) -> None:
-        """Pack what is not packed yet: about a second for a hundred million weights."""
-        if not self._packed:
-            self._packed = {module: _pack(module.weight.detach()) for module in self._modules}
+    def select(self, adapter: str | None) -> bool:
+        """Use what is packed for `adapter`, where it is; the model's own weights are not read."""
+        if adapter not in self._sets:
+            return False
+        self._sets.move_to_end(adapter)
+        self._packed = self._sets[adapter]
+        return True
+
+    def prepare(self, adapter: str | None = None) -> None:
+        """Pack the model's own weights, which are those of `adapter` now, and use them: one or two
+        seconds for a hundred million weights."""
+        if not self._modules or self.select(adapter):
+            return
+        while len(self._sets) >= self._kept:
+            self._sets.popitem(last=False)
+        self._packed = {}
+        self._packed = {module: _pack(module.weight.detach()) for module in self._modules}
+        self._sets[adapter] = self._packed
 
     def __call__(self, module: Any, x: torch.Tensor) -> torch.Tensor:
         """[..., in] -> [..., out]."""
@@ -59,24 +81,7 @@ def packing_pays(model: Any) -> bool:
     ):
         return False
     exact = all(torch.equal(weight.half().float(), weight) for weight in weights)
-    return exact and _measured_once()
-
-
-def _measured_once() -> bool:
-    """The answer that was measured first with this processor and torch, kept in the cache folder.
-
-    The choice is part of the model's id, so a busy moment must not change it between two sittings
-    of a run.
-    """
-    path = cache_folder() / "packing.json"
-    key = f"{torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores, {torch.__version__}"
-    known: dict[str, bool] = {}
-    with suppress(OSError, ValueError, TypeError):  # missing or damaged: measured anew
-        known = dict(json.loads(path.read_text("utf-8")))
-    if key not in known:
-        known[key] = _speed_up() > _CLEARLY_FASTER
-        write_atomic(path, json.dumps(known))
-    return bool(known[key])
+    return exact and clearly_faster("packed weights", _speed_up)
 
 
 def _speed_up() -> float:

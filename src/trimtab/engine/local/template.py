@@ -74,6 +74,11 @@ class ChatTemplate:
     def text(self, ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True))
 
+    @property
+    def grows(self) -> bool:
+        """Whether the text of some tokens stays as it is when more follow them."""
+        return not getattr(self._tokenizer, "clean_up_tokenization_spaces", False)
+
     def shows_all(self, text: str, tokens: int) -> bool:
         """Whether `text` surely is all that an answer of `tokens` tokens, its end token included,
         says: control tokens are left out of a text, and broken characters replaced in it."""
@@ -109,6 +114,35 @@ class ChatTemplate:
         text = _filled(piece, messages)
         encoded = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)
         return list(encoded["input_ids"])
+
+
+class GrowingText:
+    """The text of an answer in the making, in pieces that stay as they are."""
+
+    def __init__(self, template: ChatTemplate) -> None:
+        self._template = template
+        self._start = self._read = self._given = 0
+
+    def more(self, tokens: Sequence[int]) -> str:
+        """What `tokens` say beyond what was given; "" while their last character is not whole.
+
+        A few tokens that were read before are read again, because some tokenizers write a first
+        token in another way. Linear in the new tokens.
+        """
+        now = self._template.text(tokens[self._start :])
+        if now.endswith("\ufffd"):
+            return ""
+        before = self._template.text(tokens[self._start : self._read])
+        self._start, self._read = self._read, len(tokens)
+        return self._counted(now[len(before) :])
+
+    def rest(self, text: str) -> str:
+        """What the whole `text` says beyond what was given."""
+        return self._counted(text[self._given :])
+
+    def _counted(self, piece: str) -> str:
+        self._given += len(piece)
+        return piece
 
 
 def _filled(text: str, messages: Sequence[Message]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,12 +15,11 @@ from trimtab.engine.default_model import resolve_model
 from trimtab.engine.local import llama
 from trimtab.engine.local.attention import ATTENTION, register_attention
 from trimtab.engine.local.linears import packing_pays
+from trimtab.engine.local.precision import fastest_dtype
 from trimtab.errors import ModelError
 
 _SAMPLE_BYTES = 1 << 20
 _FILES = ("*.safetensors", "tokenizer*", "*.jinja")
-_CLEARLY_FASTER = 1.2
-"""A close race must not give one precision today and the other tomorrow."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ def load(name: str, progress: Callable[[str], None]) -> LoadedModel:
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
-        model_id=f"{Path(name).name}@{fingerprint(source)}/{numerics}",
+        model_id=f"{Path(name).name}@{fingerprint(source, _commit(model.config))}/{numerics}",
         device=device,
         max_context=int(model.config.max_position_embeddings),
         stop_tokens=_stop_tokens(model, tokenizer),
@@ -99,36 +97,14 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", message="Could not find a config file", module="peft")
 
 
-def fastest_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where this processor multiplies it faster than float32, else float32.
-
-    Measured, because it goes both ways: processors with AVX-512-BF16 or AMX gain, others emulate
-    bfloat16 and lose up to eight times.
-    """
-    if device.type == "cuda":
-        return torch.bfloat16
-    faster = _matmul_seconds(torch.float32) / _matmul_seconds(torch.bfloat16)
-    return torch.bfloat16 if faster > _CLEARLY_FASTER else torch.float32
-
-
-def _matmul_seconds(dtype: torch.dtype) -> float:
-    left, right = torch.ones(256, 576, dtype=dtype), torch.ones(576, 1536, dtype=dtype)
-    times = []
-    for _ in range(4):
-        started = time.perf_counter()
-        torch.matmul(left, right)
-        times.append(time.perf_counter() - started)
-    return min(times)
-
-
-def fingerprint(source: Path | str) -> str:
+def fingerprint(source: Path | str, commit: str | None = None) -> str:
     """Eight hex digits over weights, tokenizer and template: the size and both ends of each file.
 
-    For a hub id, over the id alone.
+    For a hub id, over the id and the `commit` that it stands for now.
     """
     digest = hashlib.sha256()
     if isinstance(source, str):
-        digest.update(source.encode())
+        digest.update(f"{source}@{commit}".encode())
         return digest.hexdigest()[:8]
     for file in sorted(
         [*source.glob("*.safetensors"), *source.glob("*token*"), *source.glob("*.jinja")]
@@ -140,6 +116,11 @@ def fingerprint(source: Path | str) -> str:
             digest.update(handle.read())
         digest.update(str(size).encode())
     return digest.hexdigest()[:8]
+
+
+def _commit(config: Any) -> str | None:
+    """Of the repository that a model from a hub was loaded from."""
+    return getattr(config, "_commit_hash", None)
 
 
 def _stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -14,6 +14,7 @@ from trimtab.review.exchange.argilla import from_argilla, to_argilla
 from trimtab.review.exchange.entries import Entry, exported
 from trimtab.review.exchange.label_studio import from_label_studio, to_label_studio
 from trimtab.review.exchange.rows import from_rows, to_csv, to_jsonl
+from trimtab.review.settings import load_settings
 from trimtab.review.signals import canonical
 from trimtab.store.database import Database
 from trimtab.store.files import write_atomic
@@ -40,12 +41,16 @@ class Imported:
     """Entries that said nothing new: items that are settled, or were imported before."""
 
 
-def export_reviews(database: Database, task: Task, file: Path, kind: Format, who: str) -> int:
+def export_reviews(
+    database: Database, task: Task, folder: Path, file: Path, kind: Format, who: str
+) -> int:
     """Write the reviews to `file`; how many items it holds. Rows are the approved and corrected
-    items, the JSON of labelling tools has all of them."""
+    items that `reviewed.jsonl` has too, the JSON of labelling tools has all items."""
     items = list(exported(database, task.name))
     if kind in ("jsonl", "csv"):
+        masked_rows = load_settings(folder).masked_rows
         items = [each for each in items if each.outcome and each.outcome.target is not None]
+        items = [each for each in items if masked_rows or not each.item.redacted]
         text = to_jsonl(items) if kind == "jsonl" else to_csv(items)
     elif kind == "argilla":
         text = to_argilla(items)
@@ -70,7 +75,7 @@ def import_reviews(
     entries = list(_read(file, kind))
     _check(task, entries, by)
     ids = _new_items(database, task, entries)
-    book = Book(task, folder)
+    book = Book(task, folder, masked_rows=load_settings(folder).masked_rows)
     reviews = passed_over = 0
     for entry, identity in zip(entries, ids, strict=True):
         for said in entry.said if identity is not None else ():
