@@ -11,10 +11,11 @@ import pytest
 from decisions import write_task
 from trimtab import pipeline, prompting
 from trimtab.engine import fake
-from trimtab.errors import TaskError
+from trimtab.errors import BudgetSpent, TaskError
 from trimtab.measure.meter import Silent
 from trimtab.measure.plan import LAYOUTS, PROMPTS
 from trimtab.measure.session import open_session
+from trimtab.prompt.race import Race
 from trimtab.prompt.search import AUTOMATIC
 from trimtab.store.run import open_run
 from trimtab.task.open import open_task
@@ -135,6 +136,32 @@ def test_a_spent_budget_ends_the_search_with_what_it_found(tmp_path, calls) -> N
     assert gates["prompt-search-complete"] == "unknown"
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["a share ends it", "the run ends it"])
+def test_a_prompt_that_led_as_its_share_ended_sees_the_rest(tmp_path, monkeypatch, again) -> None:
+    """At the last rows of the nearest demonstrations, which lead; or nothing is left for them."""
+    ended: list[str] = []
+
+    class Cut(Race):
+        def __init__(self, rows, metric, measure, *rest) -> None:
+            def cut(variant, rows):
+                seen = next(e for e in self.entries if e.variant.id == variant.id).scores
+                if variant.prompt.nearest and len(seen) > 20 and (again or not ended):
+                    ended.append(variant.name)
+                    raise BudgetSpent("its share")
+                return measure(variant, rows)
+
+            super().__init__(rows, metric, cut, *rest)
+
+    monkeypatch.setattr(prompting, "Race", Cut)
+    found = search_once(write_task(tmp_path / "task", **SLOW))
+    (name, *_) = ended
+    assert (name in [each.name for each in found.finished]) is not again
+    assert (found.searched.plateau.state == "unclear") or not again
+    assert any("led as the share ended" in note for note in found.searched.notes) is not again
+    if again:
+        assert f"{name} was ahead as the budget ended" in found.searched.plateau.statement
+
+
 def test_the_decision_holds_the_search_and_all_its_variants(tmp_path) -> None:
     decided = pipeline.decide(write_task(tmp_path / "task", **SLOW))
     decision = Decision.model_validate_json((decided.folder / "verdict.json").read_bytes())
@@ -145,7 +172,8 @@ def test_the_decision_holds_the_search_and_all_its_variants(tmp_path) -> None:
     assert set(scored) == {t.variant for t in found.trials if t.ended == "finished"}
     assert found.sensitivity is not None
     assert found.sensitivity.layouts[0].style == "plain"
-    assert len(found.sensitivity.layouts) == found.sensitivity.planned == 10
+    # How many hangs on how the calibrated speeds of reading and writing compare.
+    assert 1 < len(found.sensitivity.layouts) <= found.sensitivity.planned == 10
     assert found.sensitivity.rows == 40
     assert LAYOUTS in {spent.stage for spent in decision.spent}
     assert "Was prompting exhausted?" in (decided.folder / "report.html").read_text()

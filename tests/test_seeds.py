@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import shutil
+from types import SimpleNamespace
+
 import pytest
 
 from decisions import both_arms, write_task
-from trimtab import pipeline, seeds
-from trimtab.seeds import MORE_SEEDS, SEEDS, Replica, seed_spread
-from trimtab.store.files import read_records
-from trimtab.types import Completion, CurvePoint, Interval, Record, Scored
+from scores import dev_score
+from trimtab import pipeline, seeds, tuning
+from trimtab.measure.meter import JUDGING, Silent
+from trimtab.measure.plan import CONFIRMATION, TRAINING
+from trimtab.measure.session import open_session
+from trimtab.seeds import MORE_SEEDS, SEEDS, Replica, seed_spread, seeds_need, train_again
+from trimtab.store.files import read_nouns, read_records
+from trimtab.store.run import open_run, read_info
+from trimtab.task.open import open_task
+from trimtab.task.spec import Budget
+from trimtab.tune.trained import Trained
+from trimtab.types import (
+    Adapter,
+    Completion,
+    CurvePoint,
+    Interval,
+    Prompt,
+    Record,
+    Scored,
+    Spent,
+    Variant,
+)
 
 UPKEEP = {"retrain_every_months": 6, "cost_per_month": 0}
 UNKNOWN = Interval(estimate=None, low=None, high=None, n=0, method="none")
@@ -39,6 +60,39 @@ def test_all_sizes_of_the_finalist_are_trained_again_from_each_seed(reseeded) ->
     assert rates == {finalist.adapter.learning_rate}
     used = {stage.stage for stage in decision.spent if stage.train_tokens}
     assert SEEDS in used
+
+
+def test_a_finalist_under_searched_instructions_is_trained_so_again(
+    reseeded, in_float32, tmp_path, monkeypatch
+) -> None:
+    root = tmp_path / "task"
+    shutil.copytree(reseeded.folder.parents[1], root, symlinks=True)
+    opened = open_task(root)
+    run, _ = open_run(root, read_info(reseeded.folder).identity, {})
+    for folder in run.folder.glob("seed-*"):
+        shutil.rmtree(folder)
+    with run, open_session(opened, run, Silent()) as session:
+        arm = tuning._arm(session, lambda variant: dev_score(variant, 0.5))
+        before, last = read_nouns(run.adapters_path / "trained.jsonl", Trained)
+        split, other = opened.split, Prompt(system="Whose name is this?")
+        searched = arm.under(other, last, before, split.train, split.dev)
+        curve = [before.point, last.point]
+        found = train_again(session, [searched.variant], curve, searched.point)
+        monkeypatch.setattr(seeds, "_LAST", 1.0)  # the whole budget is kept for the end
+        assert train_again(session, [searched.variant], curve, searched.point) == found
+        (run.folder / "seed-2" / "finished").unlink()
+        assert train_again(session, [searched.variant], curve, searched.point) == found[:1]
+        longer = seeds_need(session, [searched.variant], curve, searched.point).seconds
+        assert longer > seeds_need(session, [last.variant], curve, searched.point).seconds
+    assert [replica.name for replica in found] == ["seed 1", "seed 2"]
+    for replica in found:
+        assert [point.rows for point in replica.points] == [16, 32]
+        (again,) = read_nouns(
+            run.folder / f"{replica.name.replace(' ', '-')}/searched.jsonl", Trained
+        )
+        assert again.variant.prompt == other
+        assert {record.variant for record in replica.records} == {again.variant.id}
+        assert len(replica.records) == len(split.dev)
 
 
 def test_seeds_choose_nothing_and_see_no_test_row(reseeded) -> None:
@@ -119,6 +173,52 @@ def test_the_spread_of_seeds_that_shift_all_rows_alike_is_that_of_their_means() 
     spread = seed_spread(first, others, "m")
     assert (spread.draws, spread.deviation) == (3, pytest.approx(0.1))
     assert seed_spread(first, [], "m").deviation is None
+
+
+def test_what_more_seeds_take_by_hand(tmp_path, monkeypatch) -> None:
+    points = [
+        replica(0, {})
+        .points[0]
+        .model_copy(update={"rows": rows, "seconds": took, "epochs": epochs})
+        for rows, took, epochs in ((10, 20.0, 2), (40, 60.0, 1), (90, 500.0, 1))
+    ]
+    adapter = Adapter(
+        path="adapters/40-rows-0.001/epoch-1",
+        sha256="a",
+        rows=40,
+        epoch=1,
+        learning_rate=1e-3,
+        seed=0,
+    )
+    tuned = Variant(
+        name="t",
+        arm="fine-tune",
+        model="m",
+        prompt=Prompt(system=""),
+        max_tokens=1,
+        adapter=adapter,
+    )
+    used = (
+        Spent(stage=CONFIRMATION, arm="fine-tune", calls=100, seconds=50, money=1),
+        Spent(stage=TRAINING, arm="fine-tune", calls=100, seconds=900),
+        Spent(stage=JUDGING, arm="fine-tune", calls=400, seconds=100, money=4),
+        Spent(stage=CONFIRMATION, arm="prompt", calls=100, seconds=9000),
+    )
+    task = SimpleNamespace(budget=Budget(minutes=60))
+    session = SimpleNamespace(
+        tuner=object(),
+        opened=SimpleNamespace(task=task, split=SimpleNamespace(dev=[None] * 10)),
+        run=SimpleNamespace(spent=lambda: used),
+    )
+    found = seeds_need(session, [tuned], points)
+    answers = 10 * (2 + 1)
+    assert found.calls == 2 * answers * (1 + 2)
+    assert found.seconds == pytest.approx(1.1 * 2 * (80 + answers * (0.5 + 0.5)))
+    assert found.money == pytest.approx(1.1 * 2 * answers * (0.01 + 0.02))
+    task.budget = Budget(minutes=found.seconds * 2.9 / 60)
+    assert seeds_need(session, [tuned], points) is None, "more than a third of the budget"
+    remedy = adapter.model_copy(update={"path": "adapters/x/scaled-0.5"})
+    assert seeds_need(session, [tuned.model_copy(update={"adapter": remedy})], points) is None
 
 
 def test_records_of_seeds_stay_in_the_run(reseeded) -> None:

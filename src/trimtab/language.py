@@ -10,7 +10,6 @@ from trimtab.compare.bounds import sign_flip_p
 from trimtab.compare.intervals import amount_interval, cluster_codes
 from trimtab.compare.knowledge import knowledge
 from trimtab.compare.paired import FLIPS
-from trimtab.errors import BudgetSpent
 from trimtab.measure.language import (
     FEWEST_ROWS,
     LANGUAGE,
@@ -21,8 +20,8 @@ from trimtab.measure.language import (
     general_texts,
 )
 from trimtab.measure.session import Session
-from trimtab.store.files import read_records
-from trimtab.types import Example, Interval, Knowledge, Language, Scored, Variant
+from trimtab.store.files import read_records, write_atomic
+from trimtab.types import Arm, Example, Interval, Knowledge, Language, Scored, Spent, Variant
 
 _PASSES = 2
 """The base and the fine-tune both read the short prompt."""
@@ -30,24 +29,44 @@ _PASSES = 2
 
 def domain_language(session: Session, finalists: Sequence[Variant]) -> Language | None:
     """Bits per byte of general text, of the task's inputs and of its targets in use; None where no
-    fine-tune is here to read with, or neither the share nor the budget leaves time."""
-    by_arm = {variant.arm: variant for variant in finalists}
-    tuned, prompt = by_arm.get("fine-tune"), by_arm.get("prompt")
-    if session.tuner is None or tuned is None or tuned.adapter is None:
+    fine-tune is here to read with, or neither the share nor the budget leaves time. What an earlier
+    sitting measured is kept in `language.json`."""
+    tuned, prompt = _tuned(session, finalists), _of("prompt", finalists)
+    if tuned is None:
         return None
+    path = session.run.folder / "language.json"
+    if path.exists():
+        return Language.model_validate_json(path.read_bytes())
     if prompt is not None and (session.benches["prompt"].engine is not session.tuner):
         prompt = None  # another model, whose likelihoods are not given
     if prompt is not None and prompt.reason:
         prompt = None  # its answers follow thoughts that no target has
     rows = _rows(session, tuned, prompt)
-    stopped_by = session.meter.stopped_by
-    try:
-        with session.meter.stage(LANGUAGE, "fine-tune"):
-            return _measured(session, rows, tuned, prompt) if rows else None
-    except BudgetSpent:
-        if not session.meter.run_spent:
-            session.meter.stopped_by = stopped_by
+    if rows:
+        with session.meter.optional(), session.meter.stage(LANGUAGE, "fine-tune"):
+            found = _measured(session, rows, tuned, prompt)
+            write_atomic(path, found.model_dump_json(indent=2) + "\n")
+            return found
+    return None
+
+
+def language_need(session: Session, finalists: Sequence[Variant]) -> Spent | None:
+    """The most that `domain_language` takes; None where there is nothing to read with."""
+    if _tuned(session, finalists) is None:
         return None
+    seconds = LANGUAGE_SHARE * session.opened.task.budget.seconds
+    return Spent(stage=LANGUAGE, arm="fine-tune", seconds=seconds)
+
+
+def _tuned(session: Session, finalists: Sequence[Variant]) -> Variant | None:
+    """The fine-tune, where its likelihoods can be told here."""
+    tuned = _of("fine-tune", finalists)
+    here = session.tuner is not None and tuned is not None and tuned.adapter is not None
+    return tuned if here else None
+
+
+def _of(arm: Arm, finalists: Sequence[Variant]) -> Variant | None:
+    return next((variant for variant in finalists if variant.arm == arm), None)
 
 
 def _rows(session: Session, tuned: Variant, prompt: Variant | None) -> Sequence[Example]:
@@ -61,8 +80,8 @@ def _rows(session: Session, tuned: Variant, prompt: Variant | None) -> Sequence[
         tokens += [
             len(row) for row in asked_rows(session.tuner, session.benches["prompt"], prompt, few)
         ]
-    budget = session.opened.task.budget.minutes * 60
-    seconds = min(LANGUAGE_SHARE * budget, budget - session.meter.seconds)
+    budget = session.opened.task.budget.seconds
+    seconds = min(LANGUAGE_SHARE * budget, session.meter.left.seconds)
     fitting = affordable(sum(tokens) / len(few), session.plan.rates["fine-tune"], seconds)
     return dev[:fitting] if fitting >= FEWEST_ROWS else []
 
@@ -73,8 +92,13 @@ def _measured(
     assert session.tuner is not None and tuned.adapter is not None
     engine, opened = session.tuner, session.opened
     reader = Reader(engine, session.meter)
-    general = reader.plain(general_texts())
-    inputs = reader.plain([row.input for row in rows])
+    texts = {
+        "general": general_texts(),
+        "inputs": [row.input for row in rows],
+        "targets": [row.target for row in rows],
+    }
+    tokens = {name: reader.tokens_per_word(each) for name, each in texts.items()}
+    general, inputs = reader.plain(texts["general"]), reader.plain(texts["inputs"])
     short = asked_rows(engine, session.benches["fine-tune"], tuned, rows)
     before = reader.targets(short, None)
     after = reader.targets(short, str(session.run.folder / tuned.adapter.path))
@@ -86,19 +110,15 @@ def _measured(
     seed = opened.task.seed
     saved, p_value = _saved(prompted, after, names, seed) if prompted else (None, None)
     of_general, of_base, of_tuned = (
-        _mean(general.values, None, seed),
+        _mean(general, None, seed),
         _mean(before, names, seed),
         _mean(after, names, seed),
     )
     return Language(
         rows=len(rows),
         general=of_general,
-        inputs=_mean(inputs.values, names, seed),
-        tokens_per_word={
-            name: bits.tokens_per_word
-            for name, bits in (("general", general), ("inputs", inputs))
-            if bits.tokens_per_word is not None
-        },
+        inputs=_mean(inputs, names, seed),
+        tokens_per_word={name: each for name, each in tokens.items() if each is not None},
         untuned=of_base,
         prompted=_mean(prompted, names, seed) if prompted else None,
         tuned=of_tuned,
@@ -138,16 +158,18 @@ def _mean(values: Sequence[float | None], names: Sequence[str] | None, seed: int
     known = [i for i, value in enumerate(values) if value is not None]
     amounts = [value for value in values if value is not None]
     clusters = None if names is None else [names[i] for i in known]
-    return amount_interval(amounts, clusters, seed=seed)
+    return amount_interval(amounts, clusters, seed=seed, floor=0.0)
 
 
 def knowledge_needed(session: Session, tried: Sequence[Variant]) -> Knowledge:
     """What targets say beyond their inputs, and how the prompted model does by the instructions
-    alone, as far as one of the variants that were `tried` on dev was no more than those."""
+    alone, as far as one of the variants that were `tried` on dev was no more than those.
+
+    A constrained one comes first: what is asked is what the model knows, not how it writes it.
+    """
     opened, metric = session.opened, session.opened.task.metric
-    alone = next(
-        (each for each in tried if each.arm == "prompt" and _instructions_only(each)), None
-    )
+    only = [each for each in tried if each.arm == "prompt" and _instructions_only(each)]
+    alone = max(only, key=lambda each: each.constrained, default=None)
     path = session.run.records_path(alone.id, "dev") if alone is not None else None
     dev = {row.id for row in opened.split.dev}
     scores = {

@@ -36,6 +36,9 @@ from trimtab.types import (
     Variant,
 )
 
+OVERRUN = 0.1
+"""Share of the arm's seconds that a prompt may take besides, where it leads as they end, to see its
+last rows: lost half way, it would leave the prompt arm worse than it is, and seem exhausted."""
 REFLECTION_TOKENS = 2048
 """Limit of what the reflection model writes: instructions, and the thoughts before them."""
 
@@ -67,6 +70,11 @@ def search(session: Session) -> Found:
             if course.complete and not meter.run_spent:
                 meter.stopped_by = stopped_by  # the open end of the search may use up its share
                 course.notes.append(f"the search ended with its budget ({spent})")
+    leading = race.unfinished_leader
+    if leading is not None and not meter.run_spent:
+        with meter.optional(), meter.stage(PROMPTS, "prompt", (1 + OVERRUN) * limit):
+            race.finish(leading)
+            course.notes.append(f"{leading.variant.name} led as the share ended, and went on")
     if any(entry.stage == AUTOMATIC for entry in race.entries):
         why = "search.optimiser asks for it" if task.search.optimiser else _WHY[name]
         course.notes.append(f"automatic search by {name}: {why}")
@@ -94,15 +102,10 @@ def other_layouts(session: Session, winner: Variant) -> Sensitivity | None:
     fitting = max(FEWEST_LAYOUT_ROWS, int(calls / len(others))) if others else 0
     rows = rows[:fitting]
     scores: dict[str, dict[str, float | None]] = {}
-    stopped_by = session.meter.stopped_by
-    limit = LAYOUT_SHARE * session.opened.task.budget.minutes * 60
-    with session.meter.stage(LAYOUTS, "prompt", limit):
-        try:
-            for style in (winner.prompt.style, *others[: int(calls / max(len(rows), 1))]):
-                scores[style] = _scores(session, styled(winner, style), rows)
-        except BudgetSpent:
-            if not session.meter.run_spent:
-                session.meter.stopped_by = stopped_by  # fewer layouts are no early stop
+    limit = LAYOUT_SHARE * session.opened.task.budget.seconds
+    with session.meter.optional(), session.meter.stage(LAYOUTS, "prompt", limit):
+        for style in (winner.prompt.style, *others[: int(calls / max(len(rows), 1))]):
+            scores[style] = _scores(session, styled(winner, style), rows)
     return sensitivity(scores, 1 + len(others)) if len(scores) > 1 else None
 
 
@@ -139,6 +142,7 @@ def _searched(session: Session, race: Race, course: Course) -> Searched:
             task.goals.smallest_difference,
             session.opened.clusters,
             task.seed,
+            unfinished=leading.variant.name if (leading := race.unfinished_leader) else None,
         ),
     )
 

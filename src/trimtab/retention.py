@@ -18,9 +18,8 @@ from trimtab.measure.retain import (
     suite_for,
 )
 from trimtab.measure.session import Session
-from trimtab.prompt.variants import tuned_prompt
 from trimtab.tune.retention.suite import Suite
-from trimtab.types import Adapter, Retention, TradeOff, Variant, VariantScore
+from trimtab.types import Retention, Spent, TradeOff, Variant, VariantScore
 
 _SLACK = 1.5
 """The plan's seconds times this must be left before an unplanned look begins."""
@@ -54,17 +53,25 @@ def keep_general_ability(session: Session, best: Variant, evaluate: Evaluate) ->
     return study.mend(best, retention, evaluate)
 
 
-def look_elsewhere(session: Session, variant: Variant) -> Retention | None:
-    """What `variant` loses where nobody needs it: measured if the budget leaves time, else None."""
-    assert session.tuner is not None
-    suite = suite_for(session.opened)
-    needed = planned(session.tuner, suite, session.plan.rates["fine-tune"], sides=2).seconds
-    left = session.opened.task.budget.minutes * 60 - session.meter.seconds
-    if left < _SLACK * needed:
+def elsewhere_need(session: Session, finalists: Sequence[Variant]) -> Spent | None:
+    """What `look_elsewhere` would take, at most; None where nothing would be looked at."""
+    needed = session.opened.task.constraints.general_ability != "not-needed"
+    if session.tuner is None or needed or all(each.arm != "fine-tune" for each in finalists):
         return None
+    suite = suite_for(session.opened)
+    takes = planned(session.tuner, suite, session.plan.rates["fine-tune"])
+    return takes.model_copy(update={"seconds": _SLACK * takes.seconds})
+
+
+def look_elsewhere(session: Session, finalists: Sequence[Variant]) -> Retention | None:
+    """What the fine-tune loses where nobody needs it: measured if the budget leaves time."""
+    needed = elsewhere_need(session, finalists)
+    if needed is None or not needed.within(session.meter.left):
+        return None
+    (variant,) = [each for each in finalists if each.arm == "fine-tune"]
     try:
         with session.meter.stage(RETENTION, "fine-tune"):
-            return _Study(session, suite).retention(variant)
+            return _Study(session, suite_for(session.opened)).retention(variant)
     except BudgetSpent:
         return None
 
@@ -94,9 +101,7 @@ class _Study:
             for b, t in zip(base, tuned, strict=True)
             if b.bits_per_byte is not None and t.bits_per_byte is not None
         ]
-        dev = encode(
-            self._engine.template, tuned_prompt(self._task), self._session.opened.split.dev
-        )
+        dev = encode(self._engine.template, variant.prompt, self._session.opened.split.dev)
         moved = self._bench.divergence(variant.adapter, dev)
         return Retention(
             variant=variant.id,
@@ -149,22 +154,22 @@ class _Study:
             if tried[-1][1].status == "pass":
                 break
             smaller = scaled(adapter, session.run.folder, factor)
-            yield _with(best, smaller, f"adapter at {factor:.0%}")
+            name = f"{best.name}, adapter at {factor:.0%}"
+            yield best.model_copy(update={"adapter": smaller, "name": name})
         split = session.opened.split
         for recipe in RECIPES:
             if self._mended(tried):
                 return
-            milder = retrained(
+            yield retrained(
                 self._engine,
                 self._task,
                 split.train[: adapter.rows],
                 split.dev,
-                adapter,
+                best,
                 recipe,
                 session.run.adapters_path,
                 self._on_tokens,
             )
-            yield _with(best, milder, recipe.name)
 
     def _mended(self, tried: Sequence[_Tried]) -> bool:
         """Whether a remedy passes and is not worse on dev by as much as matters."""
@@ -181,10 +186,6 @@ class _Study:
     def _on_tokens(self, tokens: int) -> None:
         self._session.meter.book(train_tokens=tokens)
         self._session.meter.check()
-
-
-def _with(best: Variant, adapter: Adapter, remedy: str) -> Variant:
-    return best.model_copy(update={"adapter": adapter, "name": f"{best.name}, {remedy}"})
 
 
 def _mean(values: Sequence[float]) -> float:

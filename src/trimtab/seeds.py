@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,8 +12,8 @@ from trimtab.compare.consistency import told
 from trimtab.compare.layouts import components
 from trimtab.compare.several import Spread, over_draws
 from trimtab.compare.summary import summarise
-from trimtab.errors import BudgetSpent
-from trimtab.measure.consistency import CONSISTENCY
+from trimtab.measure.meter import JUDGING
+from trimtab.measure.plan import CONFIRMATION
 from trimtab.measure.session import Session
 from trimtab.types import (
     Adapter,
@@ -20,6 +21,7 @@ from trimtab.types import (
     CurvePoint,
     Record,
     Sensitivity,
+    Spent,
     Variant,
     VariantScore,
 )
@@ -27,17 +29,24 @@ from trimtab.types import (
 SEEDS = "training seeds"
 MORE_SEEDS = 2
 """Besides the first: of two in all hardly anything could be told (`compare.several`)."""
-SEED_SHARE = 0.1
-"""Share of the budget that they may take. They choose nothing, so both arms' shares stay equal."""
-_SLACK = 1.5
-"""Times what the first training took that must be left: dev is scored besides."""
+SEED_SHARE = 1 / 3
+"""Share of the budget that they may take, of what no other stage needs: they come last. It is a
+little less than one arm gets, since they choose nothing and only tell how sure the choice is. The
+finalist's own training may take a sixth of the budget then; where it takes more, two more of it
+would cost what both arms' search does."""
+_LAST = 0.02
+"""Share of the budget that they leave for the winner's parity, and so that a slow moment ends them
+and not the run."""
+_SLACK = 1.1
+"""Times what the first seed took that must be left."""
 
 
 @dataclass(frozen=True)
 class Replica:
     """One more training by the recipe that made the finalist: all sizes up to its own, each going
-    on from the one before, at its learning rate. `records` are its answers to the dev rows, asked
-    as the finalist is."""
+    on from the one before, at its learning rate; then its own once more under the searched
+    instructions, where it has those. `points` are the sizes, `records` the answers to the dev rows,
+    asked as the finalist is."""
 
     points: tuple[CurvePoint, ...]
     records: tuple[Record, ...]
@@ -48,37 +57,67 @@ class Replica:
 
 
 def train_again(
-    session: Session, finalists: Sequence[Variant], curve: Sequence[CurvePoint]
+    session: Session,
+    finalists: Sequence[Variant],
+    curve: Sequence[CurvePoint],
+    searched: CurvePoint | None = None,
 ) -> tuple[Replica, ...]:
     """Train the fine-tune arm's finalist again from other seeds, if all of them fit into their
-    share and into what the budget leaves; else nothing. `curve` are the points of the first seed.
+    share and into what the budget leaves; else nothing. `curve` are the points of the first seed,
+    `searched` is that under the searched instructions.
 
     Neither a remedy nor a model that an endpoint trained has a recipe that can be repeated here.
     """
-    finalist = next((each for each in finalists if each.arm == "fine-tune"), None)
-    if session.tuner is None or finalist is None or finalist.adapter is None:
+    finalist = _repeatable(session, finalists)
+    needed = seeds_need(session, finalists, curve, searched)
+    seeds = _seeds(session)
+    fitting = needed is not None and (needed + closing(session)).within(session.meter.left)
+    if finalist is None or not (fitting or _begun(session, seeds)):
         return ()
-    chain = [point for point in curve if point.rows <= finalist.adapter.rows]
-    first = session.opened.task.seed + 1
-    seeds = range(first, first + MORE_SEEDS)
-    fitting = _begun(session, seeds) or _affordable(session, chain)
-    if not _has_recipe(finalist.adapter) or not fitting:
-        return ()
+    sizes = [point.rows for point in _chain(finalist, curve)]
     found: list[Replica] = []
-    meter = session.meter
-    stopped_by = meter.stopped_by
-    try:
-        with meter.stage(SEEDS, "fine-tune", SEED_SHARE * _budget(session)):
-            for each in seeds:
-                replica = _replica(session, finalist, [point.rows for point in chain], each)
-                if replica is None:
-                    break
-                found.append(replica)
-    except BudgetSpent:
-        pass
-    if not meter.run_spent:
-        meter.stopped_by = stopped_by  # fewer seeds are no early stop
+    until = session.opened.task.budget.seconds - closing(session).seconds
+    session.note(f"training the fine-tune again from {MORE_SEEDS} more seeds")
+    with session.meter.optional(), session.meter.stage(SEEDS, "fine-tune", until=until):
+        for each in seeds:
+            replica = _replica(session, finalist, sizes, each)
+            if replica is None:
+                break
+            found.append(replica)
     return tuple(found)
+
+
+def seeds_need(
+    session: Session,
+    finalists: Sequence[Variant],
+    curve: Sequence[CurvePoint],
+    searched: CurvePoint | None = None,
+) -> Spent | None:
+    """What the trainings would take, from what the first seed's took and from what the sealed test
+    took for each answer; None where nothing can be trained again, or not within their share."""
+    finalist = _repeatable(session, finalists)
+    if finalist is None:
+        return None
+    trained = _chain(finalist, curve)
+    if searched is not None and _under_searched(finalist):
+        trained.append(searched)
+    answers = len(session.opened.split.dev) * sum(point.epochs for point in trained)
+    one = _answer(session)
+    times = _SLACK * MORE_SEEDS
+    needed = Spent(
+        stage=SEEDS,
+        arm="fine-tune",
+        calls=MORE_SEEDS * answers * one.calls,
+        seconds=times * (sum(point.seconds for point in trained) + answers * one.seconds),
+        money=times * answers * one.money,
+    )
+    most = SEED_SHARE * session.opened.task.budget.seconds
+    return needed if needed.seconds <= most else None
+
+
+def closing(session: Session) -> Spent:
+    """What is kept for the end of the run."""
+    return Spent(stage="closing", seconds=_LAST * session.opened.task.budget.seconds)
 
 
 def allow_for_draws(
@@ -134,33 +173,80 @@ def _replica(
         evaluate=evaluate,
         on_tokens=on_tokens,
     )
-    _, trained = arm.run(opened.split.train, dev, sizes)
+    train = opened.split.train
+    _, trained = arm.run(train, dev, sizes)
+    finished = arm.folder / "finished"
+    if not finished.exists():
+        session.meter.check()  # else a size that the budget cut off may be among them
     if len(trained) < len(sizes):
         return None
-    adapter = trained[-1].variant.adapter
+    last = trained[-1]
+    if _under_searched(finalist):
+        before = trained[-2] if len(trained) > 1 else None
+        last = arm.under(finalist.prompt, last, before, train, dev)
+        if not finished.exists():
+            session.meter.check()
+    adapter = last.variant.adapter
     variant = finalist.model_copy(
         update={"adapter": adapter, "name": f"{finalist.name}, seed {seed}"}
     )
-    return Replica(tuple(each.point for each in trained), tuple(bench.records(variant, "dev", dev)))
+    records = bench.records(variant, "dev", dev)
+    finished.touch()
+    return Replica(tuple(each.point for each in trained), tuple(records))
 
 
 def _has_recipe(adapter: Adapter) -> bool:
     """Whether the arm's own training made it, and no remedy came after."""
     trained = f"{adapter.rows}-rows-{adapter.learning_rate:g}/epoch-{adapter.epoch}"
-    return adapter.path == f"adapters/{trained}"
+    return adapter.path in (f"adapters/{trained}", f"adapters/{_searched()}{trained}")
+
+
+def _under_searched(finalist: Variant) -> bool:
+    """Whether it was trained under the instructions that the prompt search found."""
+    assert finalist.adapter is not None
+    return finalist.adapter.path.startswith(f"adapters/{_searched()}")
+
+
+def _searched() -> str:
+    """What the folder of such a training begins with."""
+    from trimtab.tune.arm import SEARCHED
+
+    return f"{SEARCHED}-"
+
+
+def _repeatable(session: Session, finalists: Sequence[Variant]) -> Variant | None:
+    """The fine-tune among the finalists, where its recipe can be followed here."""
+    finalist = next((each for each in finalists if each.arm == "fine-tune"), None)
+    if session.tuner is None or finalist is None or finalist.adapter is None:
+        return None
+    return finalist if _has_recipe(finalist.adapter) else None
+
+
+def _answer(session: Session) -> Spent:
+    """What an answer of the fine-tune took on the sealed test, with its part of all judging."""
+    spent = {stage.key: stage for stage in session.run.spent() if stage.arm == "fine-tune"}
+    test = spent.get((CONFIRMATION, "fine-tune"), Spent(stage=CONFIRMATION))
+    judged = spent.get((JUDGING, "fine-tune"), Spent(stage=JUDGING))
+    answers = sum(stage.calls for stage in spent.values()) - judged.calls
+    return Spent(
+        stage=SEEDS,
+        calls=1 + math.ceil(judged.calls / max(answers, 1)),
+        seconds=test.seconds / max(test.calls, 1) + judged.seconds / max(answers, 1),
+        money=test.money / max(test.calls, 1) + judged.money / max(answers, 1),
+    )
+
+
+def _chain(finalist: Variant, curve: Sequence[CurvePoint]) -> list[CurvePoint]:
+    """The sizes that led to it."""
+    assert finalist.adapter is not None
+    return [point for point in curve if point.rows <= finalist.adapter.rows]
+
+
+def _seeds(session: Session) -> range:
+    first = session.opened.task.seed + 1
+    return range(first, first + MORE_SEEDS)
 
 
 def _begun(session: Session, seeds: Sequence[int]) -> bool:
     """Whether an earlier sitting found that they fit."""
     return any((session.run.folder / f"seed-{seed}").exists() for seed in seeds)
-
-
-def _affordable(session: Session, chain: Sequence[CurvePoint]) -> bool:
-    needed = _SLACK * MORE_SEEDS * sum(point.seconds for point in chain)
-    reserved = sum(stage.seconds for stage in session.plan.stages if stage.stage == CONSISTENCY)
-    left = _budget(session) - session.meter.seconds - reserved
-    return needed <= min(left, SEED_SHARE * _budget(session))
-
-
-def _budget(session: Session) -> float:
-    return session.opened.task.budget.minutes * 60

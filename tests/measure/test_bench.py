@@ -258,6 +258,21 @@ def test_a_spent_budget_keeps_what_was_answered(tmp_path, calls) -> None:
     close(sitting)
 
 
+@pytest.mark.parametrize("money", [0.0001, 0.0002, 0.0003])
+def test_money_is_overspent_by_no_more_than_one_call(tmp_path, money) -> None:
+    sitting = bench(tmp_path, FakeEngine(person), budget=Budget(minutes=600, money=money))
+    dearest = max(
+        PRICES.of(sitting.engine.count_tokens(request.messages), 0, request.decoding.max_tokens)
+        for request in sitting._requests(variant(), ROWS, 0)
+    )
+    with pytest.raises(BudgetSpent):
+        sitting.records(variant(), "dev", ROWS)
+    (spent,) = sitting.run.spent()
+    assert money - dearest <= spent.money <= money + dearest
+    assert sitting.meter.stopped_by == f"{money:g} of money"
+    close(sitting)
+
+
 def test_a_budget_that_is_just_enough_is_enough(tmp_path) -> None:
     sitting = bench(tmp_path, FakeEngine(person), budget=Budget(minutes=600, calls=len(ROWS)))
     assert len(sitting.records(variant(), "dev", ROWS)) == len(ROWS)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.engine.fake import FakeEngine
-from trimtab.measure import consistency
 from trimtab.measure.bench import SAMPLING_TEMPERATURE
 from trimtab.measure.consistency import (
     FORMS,
@@ -20,7 +20,6 @@ from trimtab.measure.consistency import (
     layouts,
     reformed,
     samples,
-    size_for,
     sizes,
 )
 from trimtab.prompt.styles import STYLES
@@ -28,13 +27,7 @@ from trimtab.types import Example, Message, OutputContract, Prompt
 
 from .factories import LABELS, bench, close, examples, variant
 
-SIZES = consistency.SIZES  # as it is without the tests' own limit
-
-
-@pytest.fixture(autouse=True)
-def all_sizes(monkeypatch) -> None:
-    monkeypatch.setattr(consistency, "SIZES", SIZES)
-
+pytestmark = pytest.mark.usefixtures("all_sizes")
 
 JSON = OutputContract(kind="json", schema={"type": "object"})
 
@@ -110,15 +103,20 @@ def test_a_target_that_repeats_the_input_is_copied_and_a_label_never_is() -> Non
     assert not copied(row("a company", "company"), LABELS)
 
 
-def test_the_largest_size_that_fits_is_taken() -> None:
-    assert size_for(0, 40) == (10, 2)
-    assert size_for(calls_for((30, 2)), 40) == (30, 2)
-    assert size_for(calls_for((30, 2)) - 1, 40) == (20, 2)
-    assert size_for(1e9, 40) == (40, 9)
+def test_sizes_grow_in_rows_and_then_in_variations() -> None:
+    assert sizes(40) == [(10, 2), (20, 2), (40, 2), (40, 3), (40, 5), (40, 9)]
+    assert sizes(7) == [(7, 2), (7, 3), (7, 5), (7, 9)]
+    assert sizes(1000)[-1] == (100, len(STYLES) - 1)
     assert calls_for((10, 2)) == 10 * (2 + 2 + 2)
     assert calls_for((10, 9)) == 10 * (MOST_SAMPLES + len(FORMS) + len(STYLES) - 1)
     calls = [calls_for(size) for size in sizes(1000)]
     assert calls == sorted(set(calls))
+
+
+def test_a_size_asks_all_that_the_one_before_it_asked() -> None:
+    for (rows, variations), (more_rows, more) in pairwise(sizes(1000)):
+        assert rows <= more_rows
+        assert variations <= more
 
 
 class Asks(FakeEngine):

@@ -112,6 +112,30 @@ def test_a_stage_has_its_own_share_over_all_sittings(clock, sitting) -> None:
     assert meter.stopped_by == "search: its share of 1.0 minutes"
 
 
+@pytest.mark.parametrize(
+    ("budget", "seconds", "named"),
+    [("a share", 61, None), ("the run", 300, "2 minutes")],
+)
+def test_less_of_what_is_optional_is_no_early_stop(clock, sitting, budget, seconds, named) -> None:
+    meter = sitting(Budget(minutes=2))
+    done = []
+    with meter.optional(), meter.stage("more", "prompt", 60):
+        done.append("begun")
+        work(meter, clock, seconds)
+        done.append("not reached")
+    assert done == ["begun"]
+    assert meter.stopped_by == named, budget
+
+
+def test_an_earlier_stop_stays_named_after_what_is_optional(clock, sitting) -> None:
+    meter = sitting()
+    with pytest.raises(BudgetSpent), meter.stage("search", "prompt", 1):
+        work(meter, clock, 2)
+    with meter.optional(), meter.stage("more", "prompt", 60):
+        work(meter, clock, 61)
+    assert meter.stopped_by == "search: its share of 0.0 minutes"
+
+
 def test_the_first_budget_that_ended_something_is_named(clock, sitting) -> None:
     meter = sitting(Budget(calls=10))
     with pytest.raises(BudgetSpent), meter.stage("search", "prompt", 1):
@@ -144,6 +168,31 @@ def test_the_time_of_interrupted_work_is_booked(clock, sitting) -> None:
         clock.now += 30
         raise KeyboardInterrupt
     assert sitting.run().spent()[0].seconds == 30
+
+
+def test_a_stage_may_go_on_until_the_whole_run_has_worked_so_long(clock, sitting) -> None:
+    meter = sitting()
+    with meter.stage("search"):
+        work(meter, clock, 30)
+    meter = sitting()
+    with pytest.raises(BudgetSpent, match="kept for other stages"), meter.stage("more", until=50):
+        work(meter, clock, 15)
+        work(meter, clock, 5)
+    with meter.stage("last"):
+        work(meter, clock, 5)
+    assert meter.seconds == 55
+
+
+def test_what_is_left_is_never_below_nothing(clock, sitting) -> None:
+    meter = sitting(Budget(minutes=1, calls=5, money=1))
+    with meter.stage("search"):
+        clock.now += 20
+        meter.book(calls=2, money=0.25)
+    assert meter.left == Spent(stage="left", seconds=40, calls=3, money=0.75)
+    with meter.stage("search"):
+        clock.now += 50
+        meter.book(calls=9, money=3)
+    assert meter.left == Spent(stage="left")
 
 
 def test_progress_hears_of_all_that_is_booked(clock, sitting) -> None:

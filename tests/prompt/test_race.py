@@ -179,6 +179,44 @@ def test_failed_calls_stop_nobody_and_lead_nothing() -> None:
     assert race.entries[1].mean is None
 
 
+def cut_while(scores, most: int) -> tuple[Race, Bench]:
+    """A leader of .5 that saw all rows, and a second candidate that the budget ends."""
+    bench = Bench([of(0.5), scores], most=40 + most)
+    race = race_of(bench)
+    with pytest.raises(BudgetSpent):
+        race.run("stage", candidates(2))
+    return race, bench
+
+
+def test_a_candidate_that_led_as_the_budget_ended_can_see_the_rest() -> None:
+    race, bench = cut_while(of(0.9), 25)
+    leading = race.unfinished_leader
+    assert leading is race.entries[1]
+    assert 0 < len(leading.scores) < 40
+    bench.most = None
+    race.finish(leading)
+    assert leading.finished
+    assert race.leader is leading
+    assert leading.mean == pytest.approx(np.mean(of(0.9)))
+    assert race.unfinished_leader is None
+    assert len(bench.asked) == len(set(bench.asked)) == race.calls == 80
+    assert race.trials()[-1].best == leading.mean
+
+
+def test_a_candidate_that_was_not_ahead_is_no_loss() -> None:
+    race, _ = cut_while(of(0.5), 25)
+    assert race.unfinished_leader is None
+
+
+def test_a_last_look_that_is_cut_too_leaves_it_unfinished() -> None:
+    race, bench = cut_while(of(0.9), 25)
+    bench.most = 40 + 30
+    with pytest.raises(BudgetSpent):
+        race.finish(race.unfinished_leader)
+    assert race.unfinished_leader is race.entries[1]
+    assert race.leader is race.entries[0]
+
+
 def test_a_variant_runs_once_over_all_stages() -> None:
     bench = Bench([of(0.5), of(0.6)])
     race = race_of(bench)

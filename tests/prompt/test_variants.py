@@ -52,6 +52,22 @@ def test_the_prompt_arm_gets_the_full_text_and_the_tuned_model_the_short_one():
     assert ALL[4].prompt.system == short_text(TASK)
 
 
+def test_a_fine_tune_takes_the_searched_instructions_without_demonstrations():
+    worded = variants.worded(variants.reordered(NEAREST, "nearest-first"), TASK, "schema")
+    found = variants.searched_prompt(TASK, variants.constrained(worded))
+    assert found == Prompt(system=system_text(TASK, "schema"))
+    tuned = variants.tuned(TASK, "m", ADAPTER, 16, found)
+    assert tuned.prompt == found
+    assert tuned.name == "fine-tune on 400 rows, searched instructions"
+    assert tuned.id != ALL[4].id
+    assert variants.searched_prompt(TASK, OWN) == OWN.prompt
+
+
+@pytest.mark.parametrize("best", [ZERO, STATIC, NEAREST, ALL[3], ALL[4]])
+def test_the_tasks_own_instructions_were_not_searched(best):
+    assert variants.searched_prompt(TASK, best) is None
+
+
 @pytest.mark.parametrize(
     ("changed", "field", "value"),
     [

@@ -13,7 +13,8 @@ from trimtab.task.spec import Task
 from trimtab.tune import arm as arm_module
 from trimtab.tune.arm import TuneArm
 from trimtab.tune.lora import ADAPTER_FILE, train
-from trimtab.types import Example, OutputContract, VariantScore
+from trimtab.tune.rows import encode
+from trimtab.types import Example, OutputContract, Prompt, VariantScore
 
 RATES = (1e-3, 5e-3)
 SIZES = (4, 8, 16)
@@ -44,6 +45,7 @@ class Lab:
         self.engine = engine
         self.run_folder = run_folder
         self.quality = quality
+        self.loss = lambda rows, epoch: epoch.dev_loss
         self.scored: list[tuple[int, int]] = []
         self.trainings: list[dict] = []
         self.steps = 0
@@ -53,7 +55,8 @@ class Lab:
     def _train(self, engine, rows, dev, settings, folder, on_tokens, start):
         noted = {"rows": rows, "rate": settings.learning_rate, "start": start, "folder": folder}
         self.trainings.append(noted)
-        return train(engine, rows, dev, settings, folder, on_tokens, start)
+        for epoch in train(engine, rows, dev, settings, folder, on_tokens, start):
+            yield epoch.model_copy(update={"dev_loss": self.loss(len(rows), epoch)})
 
     def on_tokens(self, tokens: int) -> None:
         self.steps += 1
@@ -65,9 +68,9 @@ class Lab:
         self.scored.append((adapter.rows, adapter.epoch))
         return dev_score(variant, self.quality(adapter.rows, adapter.epoch))
 
-    def run(self, sizes=SIZES, **search):
+    def arm(self, **search) -> TuneArm:
         self.trainings.clear()
-        arm = TuneArm(
+        return TuneArm(
             engine=self.engine,
             task=task(**search),
             folder=self.run_folder / "adapters",
@@ -75,7 +78,9 @@ class Lab:
             evaluate=self.evaluate,
             on_tokens=self.on_tokens,
         )
-        return arm.run(EXAMPLES[:20], DEV, sizes)
+
+    def run(self, sizes=SIZES, **search):
+        return self.arm(**search).run(EXAMPLES[:20], DEV, sizes)
 
     def weights(self) -> set[str]:
         """Adapter weights on disk, as `rows-rate/epoch`."""
@@ -152,7 +157,8 @@ def test_a_finished_arm_is_read_not_repeated(lab) -> None:
 
 
 # The sweep takes 1 + 1 steps a rate, the sizes 2 x 2 and 2 x 4 more: 4 + 4 + 8 = 16 in all.
-@pytest.mark.parametrize(("stop_at", "finished"), [(1, 0), (4, 0), (5, 1), (8, 1), (9, 2), (16, 2)])
+# At step 8 and 16 the first of a size's two epochs is scored, so it makes the point.
+@pytest.mark.parametrize(("stop_at", "finished"), [(1, 0), (4, 0), (5, 1), (8, 2), (9, 2), (16, 3)])
 def test_a_spent_budget_ends_the_arm_with_the_sizes_that_are_finished(
     lab, stop_at, finished
 ) -> None:
@@ -180,7 +186,7 @@ def test_a_budget_that_ends_while_scoring_keeps_the_epochs_that_were_scored(
     assert unscored not in {(each.point.rows, each.point.epoch) for each in trained}
 
 
-@pytest.mark.parametrize("stop_at", [1, 3, 6, 12])
+@pytest.mark.parametrize("stop_at", [1, 3, 6, 8, 12, 15])
 def test_an_arm_that_was_cut_ends_as_if_it_were_not(tiny_engine, tmp_path, monkeypatch, stop_at):
     whole = Lab(tiny_engine, tmp_path / "whole", monkeypatch).run()
     cut = Lab(tiny_engine, tmp_path / "cut", monkeypatch)
@@ -193,6 +199,100 @@ def test_an_arm_that_was_cut_ends_as_if_it_were_not(tiny_engine, tmp_path, monke
         t.variant.adapter.sha256 for t in whole[1]
     ]
     assert len(set(cut.epochs())) == len(cut.epochs())
+
+
+# --- early stopping -----------------------------------------------------------------------------
+
+DEV_BY_EPOCH = {1: 0.5, 2: 0.6, 3: 0.6, 4: 0.9}
+
+
+def risen(rows, epoch) -> float:
+    """Dev loss that rises with the third epoch."""
+    return {1: 0.9, 2: 0.8, 3: 0.85, 4: 0.1}[epoch.number]
+
+
+def test_a_quality_that_stands_still_stops_nothing_while_dev_loss_falls(lab) -> None:
+    lab.quality = lambda rows, epoch: 0.0 if epoch < 3 else 0.5
+    _, trained = lab.run(epochs=3, learning_rates=(1e-3,))
+    losses = [t.point.dev_loss for t in trained]
+    assert losses == sorted(losses, reverse=True), "this model still learns"
+    assert [each.point.epoch for each in trained] == [3] * len(SIZES)
+
+
+def test_a_size_stops_after_the_first_epoch_that_is_no_better_on_dev(lab) -> None:
+    lab.quality = lambda rows, epoch: DEV_BY_EPOCH[epoch]
+    lab.loss = risen
+    _, trained = lab.run(epochs=4)
+    assert [(each.point.epoch, each.point.epochs) for each in trained] == [(2, 3)] * len(SIZES)
+    (name,) = {t["folder"].name for t in lab.trainings if len(t["rows"]) == 8}
+    assert [each for each in lab.epochs() if each.startswith("8-rows")] == [
+        f"{name}/{number}" for number in (1, 2, 3)
+    ]
+    assert (8, 4) not in lab.scored
+    assert [v.adapter.epoch for v in trained[1].tried] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("unscored", [(8, 2), (8, 3), (16, 3)])
+def test_a_cut_between_epochs_stops_at_the_same_epoch(
+    tiny_engine, tmp_path, monkeypatch, unscored
+) -> None:
+    def quality(rows, epoch):
+        return DEV_BY_EPOCH[epoch]
+
+    whole = Lab(tiny_engine, tmp_path / "whole", monkeypatch, quality)
+    whole.loss = risen
+    expected = whole.run(epochs=4)
+    assert {each.point.epochs for each in expected[1]} == {3}
+    cut = Lab(tiny_engine, tmp_path / "cut", monkeypatch, quality)
+    cut.loss = risen
+
+    def killing(rows, epoch):
+        if (rows, epoch) == unscored:
+            raise KeyboardInterrupt
+        return DEV_BY_EPOCH[epoch]
+
+    cut.quality = killing
+    with pytest.raises(KeyboardInterrupt):
+        cut.run(epochs=4)
+    cut.quality = quality
+    _, trained = cut.run(epochs=4)
+    assert [_timeless(t.point) for t in trained] == [_timeless(t.point) for t in expected[1]]
+    assert sorted(cut.epochs()) == sorted(whole.epochs())
+
+
+# --- under another prompt -----------------------------------------------------------------------
+
+LONGER = Prompt(system="Say whose name it is. A title before a name means person.", style="tagged")
+
+
+def test_the_best_size_is_trained_once_more_under_another_prompt(lab) -> None:
+    _, trained = lab.run()
+    before = lab.weights()
+    arm = lab.arm()
+    found = arm.under(LONGER, trained[1], trained[0], EXAMPLES[:20], DEV)
+    (training,) = lab.trainings
+    assert training["start"] == lab.run_folder / trained[0].variant.adapter.path
+    assert training["rate"] == trained[1].point.learning_rate
+    assert training["rows"] == encode(lab.engine.template, LONGER, EXAMPLES[:8])
+    assert found.variant.prompt == LONGER
+    assert found.variant.id not in {each.variant.id for each in trained}
+    assert found.variant.name == "fine-tune on 8 rows, searched instructions"
+    assert found.variant.adapter.sha256 != trained[1].variant.adapter.sha256
+    new = lab.weights() - before
+    assert len(new) == 1 and before <= lab.weights(), "no size loses its weights"
+    scored = list(lab.scored)
+    assert lab.arm().under(LONGER, trained[1], trained[0], EXAMPLES[:20], DEV) == found
+    assert lab.trainings == []
+    assert lab.scored == [*scored, (8, 1), (8, 2)]
+    assert lab.run()[1] == trained, "the sizes are what they were"
+    assert new <= lab.weights()
+
+
+def test_the_smallest_size_under_another_prompt_starts_from_the_base(lab) -> None:
+    _, trained = lab.run()
+    found = lab.arm().under(LONGER, trained[0], None, EXAMPLES[:20], DEV)
+    assert lab.trainings[0]["start"] is None
+    assert found.point.rows == SIZES[0]
 
 
 def _timeless(point):

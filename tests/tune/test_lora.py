@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,11 +18,13 @@ from trimtab.audit.difficulty import DYNAMICS_FILE
 from trimtab.tune import lora as lora_module
 from trimtab.tune.lora import (
     ADAPTER_FILE,
+    Epoch,
     TrainSettings,
     lora,
     schedule,
     train,
     trainable,
+    until_worse,
 )
 from trimtab.tune.loss import mean_loss
 from trimtab.tune.rows import TrainingRow, batches
@@ -224,6 +227,28 @@ def padded(batch) -> dict[str, torch.Tensor]:
         mask[index, : len(each)] = 1
         labels[index, len(each.prompt) : len(each)] = torch.tensor(each.answer)
     return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+def test_epochs_end_with_the_first_that_is_not_below_the_best_before_it() -> None:
+    def epochs(losses):
+        for number, loss in enumerate(losses, 1):
+            yield Epoch(
+                number=number,
+                adapter=Path("a"),
+                train_loss=1.0,
+                dev_loss=loss,
+                tokens=1,
+                seconds=1.0,
+                peak_memory=1,
+            )
+
+    def stopped(*losses):
+        return [epoch.number for epoch in until_worse(epochs(losses))]
+
+    assert stopped(3.0, 2.0, 1.0) == [1, 2, 3]
+    assert stopped(3.0, 2.0, 2.0, 1.0) == [1, 2, 3]
+    assert stopped(3.0, 4.0, 1.0) == [1, 2]
+    assert stopped(3.0) == [1]
 
 
 def test_finished_epochs_are_not_trained_again(tiny_engine, tmp_path) -> None:

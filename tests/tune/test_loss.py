@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from trimtab.tune.lora import TrainSettings, lora, trainable
-from trimtab.tune.loss import answer_losses, mean_loss
+from trimtab.tune.loss import answer_divergences, answer_losses, mean_loss
+from trimtab.tune.retention.likelihood import answer_states
 from trimtab.tune.rows import TrainingRow
 
 from .rows import row
@@ -78,6 +79,38 @@ def test_prompts_are_not_learnt(tiny_engine) -> None:
     logits = model(input_ids=torch.tensor([[5, 6, 7, 8, 2]])).logits[0]
     expected = -sum(torch.log_softmax(logits[at], -1)[token] for at, token in ((2, 8), (3, 2)))
     assert answer_losses(model, [each]).sum().item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("packed", [True, False], ids=["packed", "own modules"])
+def test_the_divergence_from_the_base_is_that_of_its_formula(
+    tiny_engine, monkeypatch, packed
+) -> None:
+    """KL(base || tuned), with its gradient, by transformers' own logits."""
+    model = tiny_engine.loaded.model
+    each = TrainingRow([5, 6, 7], [8, 9, 2])
+    ids = torch.tensor([[*each.prompt, *each.answer]])
+    (states,) = answer_states(model, [each])
+    if not packed:
+        monkeypatch.setattr("trimtab.tune.loss.fits", lambda model: False)
+    with torch.no_grad():
+        base = torch.log_softmax(model(input_ids=ids).logits[0, 2:5], -1)
+    with lora(model, TrainSettings(learning_rate=1e-3, epochs=1)) as peft_model:
+        parameters = trainable(peft_model)
+        for name, parameter in parameters.items():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=0.1, generator=torch.Generator())
+        found = answer_divergences(model, each, states.clone())
+        found.mean().backward()
+        gradients = {name: p.grad.clone() for name, p in parameters.items()}
+        peft_model.zero_grad()
+        tuned = torch.log_softmax(peft_model(input_ids=ids).logits[0, 2:5], -1)
+        expected = (base.exp() * (base - tuned)).sum(-1)
+        expected.mean().backward()
+        assert found.min() > 0.001
+        assert torch.allclose(found, expected, atol=1e-4)
+        for name, parameter in parameters.items():
+            assert torch.allclose(gradients[name], parameter.grad, atol=1e-4), name
+    assert answer_divergences(model, each, states.clone()).abs().max() < 1e-5
 
 
 def test_the_mean_is_over_tokens_not_rows(tiny_engine) -> None:

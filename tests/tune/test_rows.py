@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trimtab.prompt.ask import to_requests
-from trimtab.prompt.variants import tuned, tuned_prompt
+from trimtab.prompt.styles import STYLES
+from trimtab.prompt.variants import searched_prompt, tuned, tuned_prompt, zero_shot
 from trimtab.task.spec import Task
 from trimtab.tune.rows import TrainingRow, batches, encode, passes
-from trimtab.types import Adapter, Example, OutputContract, Prompt, content_hash
+from trimtab.types import Adapter, Example, Message, OutputContract, Prompt, content_hash
 
 from .rows import row
 
@@ -42,9 +43,9 @@ def task(instructions: str) -> Task:
     )
 
 
-def check_parity(engine, asked: Task, examples) -> None:
-    rows = encode(engine.template, tuned_prompt(asked), examples)
-    variant = tuned(asked, engine.model_id, ADAPTER, 8)
+def check_parity(engine, asked: Task, examples, prompt: Prompt | None = None) -> None:
+    rows = encode(engine.template, prompt or tuned_prompt(asked), examples)
+    variant = tuned(asked, engine.model_id, ADAPTER, 8, prompt)
     requests = to_requests(variant, examples, None, asked.output, Path("run"))
     tokenizer = engine.loaded.tokenizer
     for example, trained, request in zip(examples, rows, requests, strict=True):
@@ -68,6 +69,37 @@ def test_training_prompts_are_the_prompts_that_are_served(tiny_engine, instructi
     for _, target in pairs:  # this vocabulary holds every byte, so nothing is lost
         (trained,) = encode(tiny_engine.template, Prompt(system=""), examples_of([("x", target)]))
         assert tiny_engine.template.text(trained.answer) == target
+
+
+templates = texts.map(lambda text: f"{{% raw %}}{text}{{% endraw %}} {{{{ input }}}}")
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    instructions=texts,
+    style=st.sampled_from([*STYLES]),
+    shown=st.lists(st.tuples(texts, texts), max_size=2),
+    template=st.none() | templates,
+    pairs=st.lists(st.tuples(texts, texts), min_size=1, max_size=3),
+)
+def test_searched_prompts_are_served_as_they_are_trained_on(
+    tiny_engine, instructions, style, shown, template, pairs
+) -> None:
+    """The best prompt of the search without its demonstrations, also one of the user's own."""
+    asked = task("Do it.")
+    best = Prompt(
+        system="" if template else instructions,
+        style=style,
+        demonstrations=tuple(examples_of(shown)),
+        nearest=2,
+        nearest_first=True,
+        template=(Message(role="user", content=template),) if template else (),
+    )
+    found = searched_prompt(asked, zero_shot(asked, "m", 8).model_copy(update={"prompt": best}))
+    if found is None:
+        return
+    assert (found.demonstrations, found.nearest, found.system) == ((), 0, best.system)
+    check_parity(tiny_engine, asked, examples_of(pairs), found)
 
 
 @pytest.mark.parametrize("target", ["\n\n\nperson", " person", "\tx", "a\n", "\n", " "])

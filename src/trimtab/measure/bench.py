@@ -130,7 +130,7 @@ class Bench:
 
         def ask(waiting: Mapping[int, Request]) -> Iterator[tuple[int, Completion | Failed]]:
             self.meter.check()
-            now = dict(islice(waiting.items(), self.meter.calls_left))
+            now = dict(islice(waiting.items(), self._affordable(waiting.values())))
             for i, answer, kept in self._calls(variant, now):
                 if not kept:
                     called.add(i)
@@ -140,6 +140,22 @@ class Bench:
 
         for i, answer in answer_all(variant, self.contract, requests, ask):
             yield i, answer, i not in called
+
+    def _affordable(self, requests: Iterable[Request]) -> int:
+        """How many of the first requests the calls and the money left pay for, at least one.
+
+        Each is counted at the most that it may cost: what is on its way cannot be taken back.
+        """
+        if self.spec.prices is None:
+            return self.meter.calls_left
+        left, count = self.meter.money_left, 0
+        for request in islice(requests, self.meter.calls_left):
+            tokens_in = self.engine.count_tokens(request.messages)
+            left -= self.spec.prices.of(tokens_in, 0, request.decoding.max_tokens)
+            if left < 0 and count:
+                break
+            count += 1
+        return count
 
     def _calls(
         self, variant: Variant, requests: Mapping[int, Request]

@@ -18,9 +18,11 @@ from trimtab.types import Example, OutputContract, Record, Variant, content_hash
 CONSISTENCY = "consistency"
 
 CONSISTENCY_SHARE = 0.05
-"""Share of the budget that it may take beyond its least size."""
-SIZES = ((10, 2), (15, 2), (20, 2), (30, 2), (30, 4), (60, 4), (100, 5), (100, 9))
-"""Dev rows, and variations of each source: rows first, since intervals hang on them most."""
+"""Share of the budget that is set aside for it beyond its least size. It takes more where the
+stages after it leave more."""
+SIZES = ((10, 2), (20, 2), (40, 2), (70, 2), (100, 2), (100, 3), (100, 5), (100, 9))
+"""Dev rows, and variations of each source, taken one after the other: rows first, since intervals
+hang on them most. A size asks all that the one before it asked, and more."""
 MOST_SAMPLES = 5
 _SPREAD_SPACES = 3
 """Spaces of an input that are doubled."""
@@ -91,15 +93,9 @@ FORMS: dict[str, Form] = {
 """By name, in the order in which they are tried."""
 
 
-def size_for(calls: float, dev: int) -> tuple[int, int]:
-    """The largest of `sizes` that takes at most so many calls of each finalist; else the least."""
-    fitting = [size for size in sizes(dev) if calls_for(size) <= calls]
-    return fitting[-1] if fitting else sizes(dev)[0]
-
-
 def sizes(dev: int) -> list[tuple[int, int]]:
     """SIZES, on no more rows than `dev` has."""
-    return [(min(rows, dev), variations) for rows, variations in SIZES]
+    return list(dict.fromkeys((min(rows, dev), variations) for rows, variations in SIZES))
 
 
 def calls_for(size: tuple[int, int]) -> int:

@@ -29,33 +29,30 @@ _WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
-class Bits:
-    """Bits per byte of each text, None for one that is a single token, which nothing predicts."""
-
-    values: tuple[float | None, ...]
-    tokens_per_word: float | None
-    """None where the texts hold no word."""
-
-
-@dataclass(frozen=True)
 class Reader:
-    """Reads texts with one local model. `folder` is the run's, where adapter paths start."""
+    """Reads texts with one local model: bits per byte of each, None for one that is a single token,
+    which nothing predicts."""
 
     engine: LocalEngine
     meter: Meter
 
-    def plain(self, texts: Sequence[str]) -> Bits:
+    def plain(self, texts: Sequence[str]) -> tuple[float | None, ...]:
         """The base model on plain text, without a prompt. Raises `BudgetSpent`, as all here."""
-        from trimtab.tune.retention.answer import passage_rows
+        return self._bits(self._rows(texts), None)
 
-        rows = passage_rows(self.engine, [Passage(text=text) for text in texts])
+    def tokens_per_word(self, texts: Sequence[str]) -> float | None:
+        """None where the texts hold no word."""
         words = sum(len(_WORD.findall(text)) for text in texts)
-        tokens = sum(len(row.answer) + 1 for row in rows)
-        return Bits(self._bits(rows, None), tokens / words if words else None)
+        return sum(map(len, self._rows(texts))) / words if words else None
 
     def targets(self, rows: Sequence[TrainingRow], adapter: str | None) -> tuple[float | None, ...]:
         """Of each row's answer after its prompt, with the adapter in this folder or without one."""
         return self._bits(rows, adapter)
+
+    def _rows(self, texts: Sequence[str]) -> list[TrainingRow]:
+        from trimtab.tune.retention.answer import passage_rows
+
+        return passage_rows(self.engine, [Passage(text=text) for text in texts])
 
     def _bits(self, rows: Sequence[TrainingRow], adapter: str | None) -> tuple[float | None, ...]:
         from trimtab.tune.retention.likelihood import answer_states, log_likelihoods

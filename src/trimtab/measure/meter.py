@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from trimtab.errors import BudgetSpent
@@ -51,20 +51,26 @@ class Meter:
         self._stage = Spent(stage="")
         self._stage_limit: float | None = None
         self._stage_seconds = 0.0
+        self._until: float | None = None
         self._since = time.monotonic()
         self.stopped_by: str | None = None
         """Which budget ended a stage early, in words."""
 
     @contextmanager
     def stage(
-        self, name: str, arm: Arm | None = None, seconds: float | None = None
+        self,
+        name: str,
+        arm: Arm | None = None,
+        seconds: float | None = None,
+        until: float | None = None,
     ) -> Iterator[None]:
-        """Book all work inside to this stage, which may use `seconds` over all sittings.
+        """Book all work inside to this stage, which may use `seconds` over all sittings, and go on
+        `until` the whole run has worked so many.
 
         Time is booked also where the work ends in an error or is interrupted.
         """
         self._stage = Spent(stage=name, arm=arm)
-        self._stage_limit = seconds
+        self._stage_limit, self._until = seconds, until
         self._stage_seconds = sum(
             spent.seconds
             for spent in self._run.spent()
@@ -75,6 +81,18 @@ class Meter:
             yield
         finally:
             self._book(self._stage)
+
+    @contextmanager
+    def optional(self) -> Iterator[None]:
+        """Ends the stages inside quietly where their share is spent: less of them is no early stop.
+
+        Where the budget of the whole run is spent, `stopped_by` still says so.
+        """
+        before = self.stopped_by
+        with suppress(BudgetSpent):
+            yield
+        if not self.run_spent:
+            self.stopped_by = before
 
     def book(
         self,
@@ -108,6 +126,16 @@ class Meter:
     def seconds(self) -> float:
         """Working time of all sittings so far."""
         return self._total.seconds
+
+    @property
+    def left(self) -> Spent:
+        """The seconds, calls and money that the budget still allows."""
+        return Spent(
+            stage="left",
+            seconds=max(0.0, self._budget.seconds - self.seconds),
+            calls=self.calls_left,
+            money=max(0.0, self.money_left),
+        )
 
     @property
     def calls_left(self) -> int:
@@ -145,11 +173,13 @@ class Meter:
             return over
         if self._stage_limit is not None and self._stage_seconds >= self._stage_limit:
             return f"{self._stage.stage}: its share of {self._stage_limit / 60:.1f} minutes"
+        if self._until is not None and self._total.seconds >= self._until:
+            return f"{self._stage.stage}: what is left is kept for other stages"
         return None
 
     def _run_over(self) -> str | None:
         budget, used = self._budget, self._total
-        if used.seconds >= budget.minutes * 60:
+        if used.seconds >= budget.seconds:
             return f"{budget.minutes:g} minutes"
         if used.calls >= budget.calls:
             return f"{budget.calls} calls"

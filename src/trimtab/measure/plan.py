@@ -11,10 +11,10 @@ from trimtab.measure.consistency import (
     CONSISTENCY,
     CONSISTENCY_SHARE,
     calls_for,
-    size_for,
     sizes,
 )
 from trimtab.measure.meter import JUDGING
+from trimtab.measure.sizes import train_sizes
 from trimtab.prompt.ask import REASONING_TOKENS
 from trimtab.prompt.search import LAST_SHARE, PromptSearch, Shape
 from trimtab.prompt.styles import STYLES
@@ -40,8 +40,6 @@ LAYOUT_SHARE = 0.04
 """Share of the budget that other layouts of the best prompt may take."""
 FEWEST_LAYOUT_ROWS, MOST_LAYOUT_ROWS = 10, 100
 """Dev rows that each layout is tried on; with fewer, only luck would show."""
-SMALLEST_TRAINING = 32
-SIZE_RATIO = 2.5
 _SAMPLE = 64
 _MOST_RESERVED = 0.5
 _ANSWER_SLACK = 1.1
@@ -65,8 +63,6 @@ class Plan(Noun):
     """Ceiling of each arm: half of what calibration and confirmation leave of the budget."""
     timed_calls: int
     """Calls of each finalist that are timed alone, one after the other."""
-    asked_again: tuple[int, int]
-    """Dev rows on which consistency is measured, and how often each source is varied."""
     stages: tuple[Spent, ...]
     search: tuple[str, ...] = ()
     """What the prompt search will try, in order, a line each."""
@@ -139,7 +135,7 @@ def make_plan(
     `retention` the stages that look at what a fine-tune loses elsewhere, `judging` what a judge
     model takes for one answer.
     """
-    left = max(0.0, task.budget.minutes * 60 - spent_seconds)
+    left = max(0.0, task.budget.seconds - spent_seconds)
     estimate = _Estimate(task, lengths, rates, left, judging.seconds if judging else 0.0)
     shapes = search.shapes()
     dev, test = len(split.dev), len(split.test)
@@ -156,14 +152,21 @@ def make_plan(
     arm_seconds = (left - reserve) / 2
     arm_money = max(0.0, task.budget.money - sum(stage.money for stage in after)) / 2
     share = Spent(stage=TRAINING, seconds=arm_seconds, money=arm_money)
-    trained, no_tuning = _train_sizes(task, len(split.train), dev, estimate, share)
+    trained: tuple[int, ...] = ()
+    no_tuning: str | None = "the task names no model that can be tuned here"
+    if estimate.can_train:
+
+        def cost(sizes: Sequence[int], sweep: bool) -> Spent:
+            return estimate.training(sizes, dev, sweep=sweep)
+
+        trained, no_tuning = train_sizes(task, len(split.train), cost, share)
     stages = [_whole_search(estimate.calls(PROMPTS, "prompt", shapes, dev), arm_seconds)]
     if trained:
         stages += [estimate.training(trained, dev), *retention]
     else:
         arms = ("prompt",)
-    again = estimate.consistency(dearest, dev, arms)
-    stages += [*estimate.confirmation(dearest, test, tuned=bool(trained)), layouts, *again]
+    stages += estimate.confirmation(dearest, test, tuned=bool(trained))
+    stages += [layouts, *estimate.consistency(dearest, dev, arms)]
     if judging is not None:
         stages.append(_judging(judging, stages, test if trained else 0))
     return Plan(
@@ -174,7 +177,6 @@ def make_plan(
         no_tuning=no_tuning,
         arm_seconds=arm_seconds,
         timed_calls=int(estimate.timed_calls(dearest, test, tuned=bool(trained))),
-        asked_again=size_for(again[0].calls, dev),
         stages=tuple(stages),
         search=search.outline(),
     )
@@ -215,42 +217,6 @@ def _whole_search(stages: Spent, arm_seconds: float) -> Spent:
 def max_answer(lengths: Iterable[Lengths]) -> int:
     """The limit of an answer in tokens, which leaves every model room for every target."""
     return math.ceil(max(each.longest_target for each in lengths) * _ANSWER_SLACK) + 4
-
-
-def _train_sizes(
-    task: Task,
-    available: int,
-    dev: int,
-    estimate: _Estimate,
-    share: Spent,
-) -> tuple[tuple[int, ...], str | None]:
-    """Nested sizes that the arm's share allows, and why there are none."""
-    if not estimate.can_train:
-        return (), "the task names no model that can be tuned here"
-    if available < SMALLEST_TRAINING:
-        return (), f"{available} rows are too few to train on; {SMALLEST_TRAINING} are needed"
-    if task.search.train_sizes:
-        return tuple(sorted({min(size, available) for size in task.search.train_sizes})), None
-    top = available
-    while top >= SMALLEST_TRAINING:
-        sizes = _geometric(top)
-        needed = estimate.training(sizes, dev)
-        if needed.seconds <= share.seconds and needed.money <= share.money:
-            return sizes, None
-        top = math.floor(top * 0.95)
-    what, limit = f"{share.seconds / 60:.1f} minutes", "minutes"
-    if needed.seconds <= share.seconds:
-        what, limit = f"{share.money:.2f} {task.currency}", "money"
-    return (), (
-        f"the fine-tune arm's share of the budget, {what}, is too little to train on "
-        f"{SMALLEST_TRAINING} rows; raise budget.{limit}"
-    )
-
-
-def _geometric(top: int) -> tuple[int, ...]:
-    """Three sizes where `top` allows, each 2.5 times the one before."""
-    sizes = [round(top / SIZE_RATIO**power) for power in (2, 1, 0)]
-    return tuple(size for size in sizes if size >= min(top, SMALLEST_TRAINING))
 
 
 class _Estimate:
@@ -316,7 +282,8 @@ class _Estimate:
         return stages
 
     def consistency(self, prompt: Shape, dev: int, arms: Sequence[Arm]) -> list[Spent]:
-        """The finalists of `arms` asked again. Not rounded to a size, as with `timed_calls`."""
+        """The finalists of `arms` asked again, as far as time is set aside for it; what the run
+        leaves at its end may make it more. Not rounded to a size, as with `timed_calls`."""
         one = [
             self.calls(CONSISTENCY, arm, [prompt], 1)
             if arm == "prompt"
@@ -339,12 +306,13 @@ class _Estimate:
         affordable = TIMED_SHARE * self._left_seconds / self._turn_seconds(prompt, tuned=tuned)
         return min(max(affordable, FEWEST_TIMED), MOST_TIMED, test)
 
-    def training(self, sizes: Sequence[int], dev: int) -> Spent:
-        """The rate sweep on the smallest size, then every size, with dev after each epoch. An
-        endpoint is given no rates to sweep, and trains in its own time."""
+    def training(self, sizes: Sequence[int], dev: int, *, sweep: bool = True) -> Spent:
+        """The rate sweep on the smallest size, then every size, each in all its epochs, with dev
+        after each. An endpoint is given no rates to sweep, and trains in its own time."""
         search, lengths = self._task.search, self._lengths["fine-tune"]
         rates, tune = self._rates["fine-tune"], self._task.models.tune
-        swept = len(search.learning_rates) - 1 if rates.train is not None else 0
+        sweep = sweep and rates.train is not None
+        swept = len(search.learning_rates) - 1 if sweep else 0
         row = self._tuned_tokens + lengths.target
         tokens = (sum(sizes) + sizes[0] * swept) * search.epochs * row
         checks = self.tuned_calls(TRAINING, dev * search.epochs * len(sizes))

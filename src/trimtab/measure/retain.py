@@ -12,7 +12,7 @@ from trimtab.measure.meter import Meter
 from trimtab.store.files import append, cache_folder, read_nouns, write_atomic
 from trimtab.store.run import Run
 from trimtab.task.open import OpenTask
-from trimtab.tune.retention.suite import Ask, Item, Suite, load_suite
+from trimtab.tune.retention.suite import QUICK, Ask, Item, Suite, load_suite
 from trimtab.types import Adapter, Noun, Spent, content_hash
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ class Divergence(Noun):
     """Mean KL divergence (base || tuned, nats per token)."""
 
     task: float
-    general: float
+    general: float | None
+    """None where the base answered none of the suite's messages."""
 
 
 @dataclass(frozen=True)
@@ -76,18 +77,26 @@ class SuiteBench:
         return [done[item.id] for item in self.suite.items]
 
     def divergence(self, adapter: Adapter, task_rows: Sequence[TrainingRow]) -> Divergence:
-        """How far the adapter moves the next token, on answers of the task and on the passages."""
-        from trimtab.tune.retention.answer import divergence, passage_rows
+        """How far the adapter moves the next token: on answers of the task, and on the base's own
+        answers to a third of the suite's messages, asked as the suite asks them.
+
+        Raises `BudgetSpent`.
+        """
+        from trimtab.tune.retention.answer import answered_rows, divergence
 
         path = self._path(adapter, "json")
         if path.exists():
             return Divergence.model_validate_json(path.read_bytes())
+        answers = {
+            score.item: score.answer for score in self.scores(None) if score.score is not None
+        }
+        asks = [ask for ask in _messages(self.suite) if ask.id in answers]
         self.meter.check()
         folder = str(self.run.folder / adapter.path)
-        general = passage_rows(self.engine, self.suite.items)
+        general = answered_rows(self.engine, asks, [answers[ask.id] for ask in asks])
         found = Divergence(
             task=divergence(self.engine, task_rows, folder),
-            general=divergence(self.engine, general, folder),
+            general=divergence(self.engine, general, folder) if general else None,
         )
         write_atomic(path, found.model_dump_json() + "\n")
         self.meter.book(tokens_in=2 * sum(map(len, [*task_rows, *general])))
@@ -119,29 +128,42 @@ def retention_stages(opened: OpenTask, engine: LocalEngine, rates: Rates) -> tup
     if opened.task.constraints.general_ability != "needed":
         return ()
     suite = suite_for(opened)
-    remedies = planned(engine, suite, rates, sides=len(SCALES))
+    remedies = planned(engine, suite, rates, adapters=len(SCALES), base=False)
     return (
-        planned(engine, suite, rates, sides=2),
+        planned(engine, suite, rates),
         remedies.model_copy(update={"stage": REMEDIES}),
     )
 
 
-def planned(engine: LocalEngine, suite: Suite, rates: Rates, sides: int) -> Spent:
-    """What answering the suite takes, `sides` times: the base is one, each adapter another."""
+def planned(
+    engine: LocalEngine, suite: Suite, rates: Rates, adapters: int = 1, *, base: bool = True
+) -> Spent:
+    """What it takes to answer the suite by the base, if it does, and by each adapter, and to read
+    the base's answers as both see them."""
     from trimtab.tune.retention.answer import prompt_tokens
 
-    tokens_in = sum(prompt_tokens(engine, item) for item in suite.items)
-    limits = sum(item.max_tokens for item in suite.items if isinstance(item, Ask))
-    tokens_out = round(_ANSWER_SHARE * limits)
-    seconds = tokens_in / rates.prefill + tokens_out / rates.decode
+    def written(asks: Sequence[Ask]) -> int:
+        return round(_ANSWER_SHARE * sum(ask.max_tokens for ask in asks))
+
+    sides, messages = adapters + base, _messages(suite)
+    read = sum(prompt_tokens(engine, item) for item in suite.items)
+    read_again = sum(prompt_tokens(engine, ask) for ask in messages) + written(messages)
+    tokens_in = sides * read + 2 * adapters * read_again
+    tokens_out = sides * written([item for item in suite.items if isinstance(item, Ask)])
     return Spent(
         stage=RETENTION,
         arm="fine-tune",
         calls=sides * len(suite.items),
-        tokens_in=sides * tokens_in,
-        tokens_out=sides * tokens_out,
-        seconds=sides * seconds,
+        tokens_in=tokens_in,
+        tokens_out=tokens_out,
+        seconds=tokens_in / rates.prefill + tokens_out / rates.decode,
     )
+
+
+def _messages(suite: Suite) -> list[Ask]:
+    """A third of the bundled ones: the quick suite is that already."""
+    asks = [item for item in suite.items if isinstance(item, Ask)]
+    return asks[:: QUICK if suite.complete else 1]
 
 
 def _chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

@@ -41,11 +41,11 @@ from trimtab.store.files import write_atomic
 from trimtab.store.run import Run
 from trimtab.task.open import OpenTask
 from trimtab.task.spec import ModelSpec, Task
-from trimtab.tune.hosted.client import FineTuningClient
 from trimtab.types import Arm
 
 if TYPE_CHECKING:
     from trimtab.engine.local.engine import LocalEngine
+    from trimtab.tune.hosted.client import FineTuningClient
 
 _PACKAGES = ("trimtab", "torch", "transformers", "peft", "llguidance", "numpy", "scipy")
 
@@ -141,6 +141,8 @@ def _host(tune: ModelSpec | None) -> FineTuningClient | None:
     """What trains the model to tune, where that is an endpoint."""
     if tune is None or tune.engine != "openai":
         return None
+    from trimtab.tune.hosted.client import FineTuningClient
+
     if tune.machine_per_hour is None and (tune.prices is None or tune.prices.training is None):
         raise TaskError(
             "models.tune is trained at an endpoint, and nothing says what that costs: set "

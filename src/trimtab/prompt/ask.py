@@ -123,11 +123,15 @@ def follow_up(
     if variant.reason and len(heard) == 1:
         decoding = _decoding(variant, contract, asked.decoding.seed)
         return _go_on(asked, said.strip(), ANSWER_NOW, decoding)
-    answers = len(heard) - variant.reason
-    problem = violation(contract, said) if answers <= variant.retries else None
+    problem = None if is_last(variant, len(heard) - 1) else violation(contract, said)
     if problem is None:
         return None
     return _go_on(asked, said, correction_text(problem), asked.decoding)
+
+
+def is_last(variant: Variant, heard: int) -> bool:
+    """Whether the answer after `heard` others ends the conversation, whatever it says."""
+    return heard - variant.reason >= variant.retries
 
 
 def _go_on(asked: Request, said: str, text: str, decoding: Decoding) -> Request:

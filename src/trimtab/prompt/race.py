@@ -158,6 +158,29 @@ class Race:
             self._enter(entry, rows, alpha)
         return entered
 
+    def finish(self, entry: Entry) -> None:
+        """Measure the rows that a candidate has not seen yet, without a look in between.
+
+        Raises `BudgetSpent`, which leaves it unfinished.
+        """
+        rows = [row for row in self._rows if row.id not in entry.scores]
+        self._note(entry, self._measure(entry.variant, rows))
+        entry.ended = "finished"
+        if self.leader is None or entry.rank > self.leader.rank:
+            self.leader = entry
+        entry.calls, entry.seconds = self.calls, self.seconds
+        entry.best = self.leader.mean
+
+    @property
+    def unfinished_leader(self) -> Entry | None:
+        """The candidate at which the budget ended, where it was ahead on the rows that it saw."""
+        last = self.entries[-1] if self.entries else None
+        if last is None or last.ended != "budget" or last.mean is None or self.leader is None:
+            return None
+        leading = [self.leader.scores[row] for row in last.scores]
+        known = [score for score in leading if score is not None]
+        return last if not known or last.mean > sum(known) / len(known) else None
+
     @property
     def calls_of_grid(self) -> int:
         """Calls that the same candidates would have taken had each seen all rows."""

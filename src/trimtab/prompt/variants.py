@@ -101,13 +101,28 @@ def tuned_prompt(task: Task) -> Prompt:
     return Prompt(system=short_text(task))
 
 
-def tuned(task: Task, model_id: str, adapter: Adapter, max_tokens: int) -> Variant:
-    """The model with a trained adapter, under the short prompt it was trained on."""
+def searched_prompt(task: Task, best: Variant) -> Prompt | None:
+    """The best prompt's instructions without its demonstrations, for a fine-tune to be trained on;
+    None where they are the task's own or the short ones."""
+    alone = {"demonstrations": (), "nearest": 0, "nearest_first": False}
+    prompt = best.prompt.model_copy(update=alone)
+    known = (Prompt(system=system_text(task)), tuned_prompt(task))
+    return None if prompt in known else prompt
+
+
+def tuned(
+    task: Task, model_id: str, adapter: Adapter, max_tokens: int, prompt: Prompt | None = None
+) -> Variant:
+    """The model with a trained adapter, under the prompt it was trained on: by default the short
+    one."""
+    short = tuned_prompt(task)
+    prompt = short if prompt is None else prompt
+    how = "" if prompt == short else ", searched instructions"
     return Variant(
-        name=f"fine-tune on {adapter.rows} rows",
+        name=f"fine-tune on {adapter.rows} rows{how}",
         arm="fine-tune",
         model=model_id,
-        prompt=tuned_prompt(task),
+        prompt=prompt,
         max_tokens=max_tokens,
         adapter=adapter,
     )

@@ -2,12 +2,13 @@
 
 Each size goes on from the best adapter of the size before, over all of its own rows, so that what
 a small size cost is not spent again. A point of the curve is what this recipe makes of so many
-rows; nothing it sees lies outside them.
+rows; nothing it sees lies outside them. A training ends with the first epoch that is not better on
+dev than the best before it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from trimtab.errors import BudgetSpent
 from trimtab.prompt.variants import tuned, tuned_prompt
 from trimtab.store.files import append, read_nouns, sha256_of
 from trimtab.task.spec import Task
-from trimtab.tune.lora import Epoch, TrainSettings, train
+from trimtab.tune.lora import Epoch, TrainSettings, train, until_worse
 from trimtab.tune.rows import TrainingRow, encode
 from trimtab.tune.trained import Trained
 from trimtab.types import (
@@ -25,11 +26,34 @@ from trimtab.types import (
     CurvePoint,
     Example,
     Interval,
+    Prompt,
     Variant,
     VariantScore,
 )
 
 _UNMEASURED = Interval(estimate=None, low=None, high=None, n=0, method="not measured")
+_SIZES, SEARCHED = "trained", "searched"
+"""What is trained: the sizes, and one of them under the searched prompt."""
+
+
+@dataclass(frozen=True)
+class _Size:
+    """One training: where its epochs lie, and what they are made of."""
+
+    folder: Path
+    rows: Sequence[TrainingRow]
+    prompt: Prompt
+    """That `rows` are rendered with."""
+    rate: float
+    start: Path | None
+
+
+class _Cut(Exception):
+    """The budget ended between the epochs of a size: some are scored, and it is not finished."""
+
+    def __init__(self, so_far: Trained) -> None:
+        super().__init__()
+        self.so_far = so_far
 
 
 @dataclass(frozen=True)
@@ -51,86 +75,123 @@ class TuneArm:
         """Sweep the learning rate, then train every size, smallest first.
 
         `train_rows` are in nesting order: a size is a prefix of them. What the run already holds
-        is not trained again. A spent budget ends the arm early with the sizes that are finished.
+        is not trained again. A spent budget ends the arm early with the sizes that are finished,
+        and with the epochs of the next one that were scored.
 
         Returns the points of the sweep (dev loss only) and the trained sizes.
         """
         prompt = tuned_prompt(self.task)
-        rows = encode(self.engine.template, prompt, train_rows[: max(sizes)])
         dev_rows = encode(self.engine.template, prompt, dev)
-        finished = {trained.point.rows: trained for trained in read_nouns(self._log, Trained)}
+        rows = encode(self.engine.template, prompt, train_rows[: max(sizes)])
         sweep: list[CurvePoint] = []
         trained: list[Trained] = []
         try:
             sweep = self._sweep(rows[: sizes[0]], dev_rows)
             rate = _best_rate(sweep)
             for size in sizes:
-                if size in finished:
-                    # Scored before, so without a call; the caller hears of them in each sitting.
-                    for variant in finished[size].tried:
-                        self.evaluate(variant)
-                else:
-                    start = self._adapter_folder(trained[-1]) if trained else None
-                    finished[size] = self._train_size(rows[:size], dev_rows, rate, start)
-                    append(self._log, [finished[size]])
-                self._prune(finished[size])
-                trained.append(finished[size])
+                start = self._adapter_folder(trained[-1]) if trained else None
+                size_of = _Size(self._folder(size, rate), rows[:size], prompt, rate, start)
+                trained.append(self._trained(_SIZES, size_of, dev_rows))
+        except _Cut as cut:
+            trained.append(cut.so_far)
         except BudgetSpent:
             pass  # the meter remembers it, and the verdict says so
         return sweep, trained
 
-    @property
-    def _log(self) -> Path:
-        return self.folder / "trained.jsonl"
+    def under(
+        self,
+        prompt: Prompt,
+        best: Trained,
+        before: Trained | None,
+        train_rows: Sequence[Example],
+        dev: Sequence[Example],
+    ) -> Trained:
+        """The size of `best` once more, trained as it was but for its prompt; `before` is the size
+        that it went on from. What the run already holds is not trained again.
+
+        Raises `BudgetSpent` where no epoch could be scored.
+        """
+        rows = encode(self.engine.template, prompt, train_rows[: best.point.rows])
+        dev_rows = encode(self.engine.template, prompt, dev)
+        rate = best.point.learning_rate
+        assert rate is not None
+        start = self._adapter_folder(before) if before else None
+        # The name keeps it apart from what `_prune` deletes of the size itself.
+        folder = self.folder / f"{SEARCHED}-{self._folder(best.point.rows, rate).name}"
+        try:
+            return self._trained(SEARCHED, _Size(folder, rows, prompt, rate, start), dev_rows)
+        except _Cut as cut:
+            return cut.so_far
+
+    def _trained(self, log: str, size: _Size, dev: Sequence[TrainingRow]) -> Trained:
+        """The size as the file `log` has it, or trained and added to it.
+
+        Raises `_Cut` where the budget ended between its epochs.
+        """
+        path = self.folder / f"{log}.jsonl"
+        known = {each.point.rows: each for each in read_nouns(path, Trained)}
+        found = known.get(len(size.rows))
+        if found is None:
+            found = self._train_size(size, dev)
+            append(path, [found])
+        else:
+            # Scored before, so without a call; the caller hears of them in each sitting.
+            for variant in found.tried:
+                self.evaluate(variant)
+        self._prune(size.folder, found)
+        return found
 
     def _sweep(self, rows: Sequence[TrainingRow], dev: Sequence[TrainingRow]) -> list[CurvePoint]:
         """Each learning rate at its best epoch by dev loss, on the smallest size."""
-        return [
-            self._point(
-                rows,
-                rate,
-                epochs := self._epochs(rows, dev, rate),
-                min(epochs, key=lambda epoch: epoch.dev_loss),
-            )
-            for rate in self.task.search.learning_rates
-        ]
+        sweep = []
+        for rate in self.task.search.learning_rates:
+            size = _Size(self._folder(len(rows), rate), rows, tuned_prompt(self.task), rate, None)
+            epochs = until_worse(self._epochs(size, dev))
+            sweep.append(self._point(size, epochs, min(epochs, key=lambda epoch: epoch.dev_loss)))
+        return sweep
 
-    def _train_size(
-        self,
-        rows: Sequence[TrainingRow],
-        dev: Sequence[TrainingRow],
-        rate: float,
-        start: Path | None,
-    ) -> Trained:
-        """Train one size; its best epoch is the one with the best dev quality."""
-        epochs = self._epochs(rows, dev, rate, start)
-        candidates: list[tuple[tuple[bool, float], Epoch, Variant, Interval]] = []
+    def _train_size(self, size: _Size, dev: Sequence[TrainingRow]) -> Trained:
+        """Train one size until an epoch is no better than the best before it; the best epoch is the
+        one with the best dev quality. An epoch with less dev loss is better too: quality stands
+        still while a format is not learnt."""
+        found: list[tuple[tuple[bool, float], Epoch, Variant, Interval]] = []
+        cut = False
         try:
-            for epoch in epochs:
-                variant = self._variant(epoch, len(rows), rate)
+            for epoch in self._epochs(size, dev):
+                variant = self._variant(epoch, size)
                 score = self.evaluate(variant)
-                candidates.append((score.rank, epoch, variant, score.quality))
+                better_quality = all(score.rank > rank for rank, *_ in found)
+                less_loss = all(epoch.dev_loss < before.dev_loss for _, before, *_ in found)
+                found.append((score.rank, epoch, variant, score.quality))
+                if not (better_quality or less_loss):
+                    break
         except BudgetSpent:
-            if not candidates:
-                raise  # otherwise the epochs that were scored make the point
-        _, best, variant, quality = max(candidates, key=lambda each: each[0])
-        point = self._point(rows, rate, epochs, best, quality, variant.id)
-        tried = tuple(each for _, _, each, _ in candidates)
-        return Trained(point=point, variant=variant, tried=tried)
+            if not found:
+                raise
+            cut = True
+        _, best, variant, quality = max(found, key=lambda each: each[0])
+        epochs = [epoch for _, epoch, _, _ in found]
+        trained = Trained(
+            point=self._point(size, epochs, best, quality, variant.id),
+            variant=variant,
+            tried=tuple(each for _, _, each, _ in found),
+        )
+        if cut:
+            raise _Cut(trained)
+        return trained
 
     def _point(
         self,
-        rows: Sequence[TrainingRow],
-        rate: float,
+        size: _Size,
         epochs: Sequence[Epoch],
         best: Epoch,
         quality: Interval = _UNMEASURED,
         variant: str = "",
     ) -> CurvePoint:
         return CurvePoint(
-            rows=len(rows),
+            rows=len(size.rows),
             seed=self.task.seed,
-            learning_rate=rate,
+            learning_rate=size.rate,
             epoch=best.number,
             epochs=len(epochs),
             train_tokens=sum(epoch.tokens for epoch in epochs),
@@ -142,45 +203,43 @@ class TuneArm:
             sweep=not variant,
         )
 
-    def _epochs(
-        self,
-        rows: Sequence[TrainingRow],
-        dev: Sequence[TrainingRow],
-        rate: float,
-        start: Path | None = None,
-    ) -> list[Epoch]:
+    def _epochs(self, size: _Size, dev: Sequence[TrainingRow]) -> Iterator[Epoch]:
         search = self.task.search
         settings = TrainSettings(
-            learning_rate=rate,
+            learning_rate=size.rate,
             epochs=search.epochs,
             rank=search.rank,
             batch_size=search.batch_size,
             four_bit=search.four_bit,
             seed=self.task.seed,
         )
-        folder = self.folder / f"{len(rows)}-rows-{rate:g}"
-        return list(train(self.engine, rows, dev, settings, folder, self.on_tokens, start))
+        engine, folder = self.engine, size.folder
+        return train(engine, size.rows, dev, settings, folder, self.on_tokens, size.start)
 
-    def _variant(self, epoch: Epoch, rows: int, rate: float) -> Variant:
+    def _folder(self, rows: int, rate: float) -> Path:
+        return self.folder / f"{rows}-rows-{rate:g}"
+
+    def _variant(self, epoch: Epoch, size: _Size) -> Variant:
         weights = epoch.adapter / ADAPTER_FILE
         adapter = Adapter(
             path=str(epoch.adapter.relative_to(self.folder.parent)),
             sha256=sha256_of(weights),
-            rows=rows,
+            rows=len(size.rows),
             epoch=epoch.number,
-            learning_rate=rate,
+            learning_rate=size.rate,
             seed=self.task.seed,
         )
-        return tuned(self.task, self.engine.model_id, adapter, self.max_tokens)
+        return tuned(self.task, self.engine.model_id, adapter, self.max_tokens, size.prompt)
 
     def _adapter_folder(self, trained: Trained) -> Path:
         assert trained.variant.adapter is not None
         return self.folder.parent / trained.variant.adapter.path
 
-    def _prune(self, trained: Trained) -> None:
-        """Delete the weights of this size's other epochs and rates; their figures stay."""
+    def _prune(self, folder: Path, trained: Trained) -> None:
+        """Delete the weights of the size's other epochs and rates; their figures stay."""
         kept = self._adapter_folder(trained)
-        for weights in self.folder.glob(f"{trained.point.rows}-rows-*/*/*.safetensors"):
+        of_any_rate = f"{folder.name.rpartition('-rows-')[0]}-rows-*"
+        for weights in self.folder.glob(f"{of_any_rate}/*/*.safetensors"):
             if weights.parent != kept or weights.name != ADAPTER_FILE:
                 weights.unlink()
 

@@ -221,12 +221,12 @@ def _statement(goal: float, largest: int, crossing: Crossing, end: Array) -> str
     limit = f"{MAX_REACH * largest:,}"
     if math.isinf(needed):
         sentence = (
-            f"{goal:g} is not in reach: {limit} rows, as far as this curve can say, would give "
-            f"{end[0]:.2f} (95%: {end[1]:.2f} to {end[2]:.2f})"
+            f"{goal:g} is not expected within {limit} rows, as far as this curve can say: they "
+            f"would give {end[0]:.3f} (95%: {end[1]:.3f} to {end[2]:.3f})"
         )
         if math.isinf(soonest):
             return f"{sentence}; for this goal, stop collecting"
-        return f"{sentence}; at best {_about(soonest)} rows"
+        return f"{sentence}; at the best end of that, about {_about(soonest)} rows would do"
     if needed <= largest:
         return (
             f"the fitted curve reaches {goal:g} at about {_about(needed)} rows, within the "

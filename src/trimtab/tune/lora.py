@@ -10,7 +10,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from trimtab.audit.difficulty import DYNAMICS_FILE
 from trimtab.engine.local.engine import LocalEngine
 from trimtab.store.files import append
+from trimtab.tune.anchor import Anchor
 from trimtab.tune.checkpoint import Progress, load_state, save_state
 from trimtab.tune.loss import answer_losses, mean_loss
 from trimtab.tune.memory import peak_memory, reset_peak
@@ -77,10 +78,12 @@ def train(
     folder: Path,
     on_tokens: Callable[[int], None],
     start: Path | None = None,
+    anchor: Anchor | None = None,
 ) -> Iterator[Epoch]:
     """Yield each epoch as it ends; epochs that `folder` already holds are yielded, not repeated.
 
-    `start` is an adapter folder whose weights the first epoch starts from.
+    `start` is an adapter folder whose weights the first epoch starts from; `anchor` adds its term
+    to every step's loss.
 
     `on_tokens` hears the number of tokens after each step and may raise to stop the training; the
     next call goes on from the last checkpoint. Each epoch that is really trained leaves a line in
@@ -91,7 +94,7 @@ def train(
     for number in range(1, settings.epochs + 1):
         target = folder / f"epoch-{number}"
         if not (target / _PROGRESS).exists():
-            training = _Training(engine, rows, settings, number, target, on_tokens)
+            training = _Training(engine, rows, settings, number, target, on_tokens, anchor)
             training.run(dev, previous, start)
             append(folder.parent / "epochs.jsonl", [{"epoch": f"{folder.name}/{number}"}])
         if previous is not None:
@@ -99,6 +102,17 @@ def train(
         previous = target
         saved = json.loads((target / _PROGRESS).read_text("utf-8"))
         yield Epoch(adapter=target, **saved)
+
+
+def until_worse(epochs: Iterable[Epoch]) -> list[Epoch]:
+    """The epochs of `train` up to the first whose dev loss is not below the best before it."""
+    found: list[Epoch] = []
+    for epoch in epochs:
+        worse = any(before.dev_loss <= epoch.dev_loss for before in found)
+        found.append(epoch)
+        if worse:
+            break
+    return found
 
 
 class _Training:
@@ -112,6 +126,7 @@ class _Training:
         number: int,
         target: Path,
         on_tokens: Callable[[int], None],
+        anchor: Anchor | None,
     ) -> None:
         self._model = engine.loaded.model
         self._model_id = engine.model_id
@@ -121,6 +136,7 @@ class _Training:
         self._target = target
         self._partial = target.with_name(f"{target.name}.partial.safetensors")
         self._on_tokens = on_tokens
+        self._anchor = anchor
         self._row_losses: list[tuple[str, float]] = []
         self._batches = batches(rows, settings.batch_size, settings.seed, number)
         engine.adapters.use(None)
@@ -163,10 +179,12 @@ class _Training:
             for group in optimiser.param_groups:
                 group["lr"] = rate
             loss = self._add_gradients(batch)
+            tokens = sum(map(len, batch))
+            if self._anchor is not None:
+                tokens += self._anchor.add_gradients(self._model, done)
             torch.nn.utils.clip_grad_norm_(list(parameters.values()), _CLIP)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
-            tokens = sum(map(len, batch))
             now = time.monotonic()
             progress = Progress(
                 steps=step + 1,

@@ -75,6 +75,12 @@ def pack(rows: Sequence[TrainingRow], device: torch.device) -> Packed:
     )
 
 
+def stream_tokens(rows: Sequence[TrainingRow]) -> int:
+    """How many tokens stand in the stream of `pack`."""
+    shared = _common_beginning(rows) if len(rows) > 1 else 0
+    return shared + sum(len(row) - shared for row in rows)
+
+
 def _common_beginning(rows: Sequence[TrainingRow]) -> int:
     """Tokens that all prompts begin with, less the last token of any: it predicts an answer."""
     shortest = min(rows, key=lambda row: len(row.prompt)).prompt

@@ -7,7 +7,13 @@ import math
 import pytest
 import torch
 
-from trimtab.tune.retention.answer import answer, divergence, passage_rows, prompt_tokens
+from trimtab.tune.retention.answer import (
+    answer,
+    answered_rows,
+    divergence,
+    passage_rows,
+    prompt_tokens,
+)
 from trimtab.tune.retention.checks import Checks
 from trimtab.tune.retention.likelihood import answer_states, log_likelihoods, mean_divergence
 from trimtab.tune.retention.suite import Ask, Choice, Passage
@@ -118,6 +124,15 @@ def test_divergence_is_that_of_the_definition_and_none_without_change(
     )
     assert found == pytest.approx(float(expected), rel=1e-4)
     assert found > 0
+
+
+def test_messages_are_read_as_they_are_asked_with_their_answers(tiny_engine) -> None:
+    (found,) = answered_rows(tiny_engine, [ASK], ["John Smith"])
+    asked = (Message(role="user", content=ASK.prompt),)
+    text = tiny_engine.template.text(found.prompt + found.answer)
+    assert len(found.prompt) == tiny_engine.count_tokens(asked)
+    assert ASK.prompt in text
+    assert tiny_engine.template.text(found.answer).startswith("John Smith")
 
 
 def test_every_token_of_a_passage_but_the_first_is_predicted(tiny_engine) -> None:

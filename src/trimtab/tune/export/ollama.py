@@ -5,7 +5,7 @@ from __future__ import annotations
 from trimtab.engine.local.template import ChatTemplate
 from trimtab.errors import ModelError
 from trimtab.tune.export.gguf import GGUF
-from trimtab.types import Message, Variant
+from trimtab.types import Message, Prompt, Variant
 
 MODELFILE = "Modelfile"
 _QUOTES = '"""'
@@ -20,13 +20,19 @@ def modelfile(template: ChatTemplate, variant: Variant) -> str:
 
     Ollama's templates are Go's and the model's is Jinja's, so only ChatML, the most common one, is
     written.
-    Raises `ModelError` for a model with another template.
+    Raises `ModelError` for a model with another template, and for a prompt of the user's own.
     """
     system = variant.prompt.system
     if not _is_chatml(template):
         raise ModelError(
             "the model's chat template is not ChatML, and other templates are not written for "
             "Ollama; export it with --to gguf and write the Modelfile by hand"
+        )
+    if variant.prompt != Prompt(system=system):
+        raise ModelError(
+            "the fine-tune is asked with more than instructions and the input, and a Modelfile "
+            "holds instructions alone; export it with --to gguf and send its prompt yourself "
+            "(`trimtab prompt` prints it)"
         )
     if _QUOTES in system:
         raise ModelError(f"the instructions hold {_QUOTES}, which a Modelfile cannot quote")

@@ -51,6 +51,23 @@ def passage_rows(engine: LocalEngine, items: Sequence[Item]) -> list[TrainingRow
     return [TrainingRow(ids[:1], ids[1:]) for ids in tokens]
 
 
+def answered_rows(
+    engine: LocalEngine, asks: Sequence[Ask], answers: Sequence[str]
+) -> list[TrainingRow]:
+    """The messages as the model is sent them, each with an answer, of which every token counts."""
+    return [
+        TrainingRow(
+            *engine.template.training(
+                (
+                    Message(role="user", content=ask.prompt),
+                    Message(role="assistant", content=answer),
+                )
+            )
+        )
+        for ask, answer in zip(asks, answers, strict=True)
+    ]
+
+
 def prompt_tokens(engine: LocalEngine, item: Item) -> int:
     """Tokens that one item makes the model read."""
     if isinstance(item, Ask):
