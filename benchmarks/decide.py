@@ -31,6 +31,7 @@ from _pairs import in_turn, peer_python, summary
 
 from trimtab.engine.default_model import default_model_folder
 from trimtab.store.files import cache_folder
+from trimtab.task.open import OpenTask
 from trimtab.task.spec import Task
 from trimtab.types import CurvePoint, Decision, Example, Record, Variant
 
@@ -123,7 +124,6 @@ def decide_ours(folder: Path, options: argparse.Namespace) -> None:
 
 def work_of(task: Path) -> dict[str, object]:
     """The calls and trainings of the task's latest run, as the peer needs them."""
-    from trimtab.measure.bench import SAMPLING_TEMPERATURE
     from trimtab.prompt.ask import to_requests
     from trimtab.prompt.nearest import NearestPool
     from trimtab.task.open import open_task
@@ -132,11 +132,8 @@ def work_of(task: Path) -> dict[str, object]:
     run = task / "runs" / "latest"
     decision = Decision.model_validate_json((run / "verdict.json").read_bytes())
     pool = NearestPool(opened.split.train)
-    rows = {row.id: row for row in opened.examples}
-    variants: dict[str, Variant] = {}
-    for variant in decision.variants:
-        warm = variant.model_copy(update={"temperature": SAMPLING_TEMPERATURE})
-        variants |= {variant.id: variant, warm.id: warm}
+    rows = all_rows(opened)
+    variants = all_variants(decision)
     steps = []
     for path in sorted((run / "records").glob("*.jsonl")):
         variant = variants[path.stem.split("-")[0]]
@@ -163,6 +160,32 @@ def work_of(task: Path) -> dict[str, object]:
             opened.task, opened.split.train[: max(opened.task.search.train_sizes)]
         ),
     }
+
+
+def all_rows(opened: OpenTask) -> dict[str, Example]:
+    """The task's rows, and its dev rows in every form in which finalists are asked again."""
+    from trimtab.measure.consistency import FORMS, reformed
+
+    forms = [
+        changed
+        for row in opened.split.dev
+        for form in FORMS
+        if (changed := reformed(row, form, opened.task.seed)) is not None
+    ]
+    return {row.id: row for row in (*opened.examples, *forms)}
+
+
+def all_variants(decision: Decision) -> dict[str, Variant]:
+    """Every variant that was asked: as it is, in its other layouts, and sampled."""
+    from trimtab.measure.bench import SAMPLING_TEMPERATURE
+    from trimtab.prompt.styles import styled, styles_of
+
+    found: dict[str, Variant] = {}
+    for variant in decision.variants:
+        for each in (variant, *(styled(variant, style) for style in styles_of(variant))):
+            warm = each.model_copy(update={"temperature": SAMPLING_TEMPERATURE})
+            found |= {each.id: each, warm.id: warm}
+    return found
 
 
 def read_lines(path: Path) -> list[object]:

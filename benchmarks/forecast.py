@@ -1,12 +1,14 @@
 """How far forecasts of learning curves miss, and how often their intervals hold the truth.
 
-    python benchmarks/forecast.py CURVES.csv      (or TRIMTAB_CURVES=CURVES.csv)
+    python benchmarks/forecast.py [CURVES.csv]      (or TRIMTAB_CURVES=CURVES.csv)
 
-The file has the columns task, model, rows, loss: final test losses of models tuned on more and
-more rows, such as the tables of Lin et al. 2024, Selecting Large Language Model to Fine-tune via
-Rectified Scaling Law. Each curve is fitted on its sizes up to 1,600 rows, and what it says of 2, 4
-and 8 times as many is compared with what was measured. The same is done in every window of 3, 4 and
-6 sizes. Nominal intervals are 90 %. Prints a line for each task, and as last line one JSON object.
+By default the file is ../shared/data/sft_curves.csv beside the repository. It is no part of the
+repository, and where it is absent nothing is done. It has the columns task, model, rows, loss:
+final test losses of models tuned on more and more rows, such as the tables of Lin et al. 2024,
+Selecting Large Language Model to Fine-tune via Rectified Scaling Law. Each curve is fitted on its
+sizes up to 1,600 rows, and what it says of 2, 4 and 8 times as many is compared with what was
+measured. The same is done in every window of 3, 4 and 6 sizes. Nominal intervals are 90 %. Prints a
+line for each task, and as last line one JSON object.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from trimtab.tune.curve_fit import Curve, error_draws
 
 Array = NDArray[np.float64]
 
+CURVES = Path(__file__).parents[2] / "shared" / "data" / "sft_curves.csv"
 FITTED_UP_TO = 1_600
 REACHES = (2, 4, 8)
 TAILS = (0.05, 0.95)
@@ -45,11 +48,13 @@ class Missed:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("curves", nargs="?", default=os.environ.get("TRIMTAB_CURVES"))
-    path = parser.parse_args().curves
-    if path is None or not Path(path).exists():
-        sys.exit("no learning curves: give the path of the CSV file, or set TRIMTAB_CURVES")
-    curves = read(Path(path))
+    parser.add_argument(
+        "curves", nargs="?", type=Path, default=os.environ.get("TRIMTAB_CURVES", CURVES)
+    )
+    path: Path = parser.parse_args().curves
+    if not path.exists():
+        sys.exit(f"no learning curves at {path}: give the path of the CSV file")
+    curves = read(path)
     begun = time.perf_counter()
     bar = {task: [missed(each, FITTED_UP_TO) for each in of] for task, of in curves.items()}
     seconds = (time.perf_counter() - begun) / sum(map(len, bar.values()))

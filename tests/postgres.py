@@ -28,24 +28,26 @@ def why_not() -> str | None:
 def server() -> Iterator[Path]:
     """Runs a server; gives the folder of its socket."""
     folder = Path(tempfile.mkdtemp(prefix="trimtab-postgres-"))
-    account = _account() if os.geteuid() == 0 else None
-    if account is not None:
+    if (account := _runs_as()) is not None:
         os.chown(folder, account.pw_uid, account.pw_gid)
-    data = folder / "data"
-
-    def run(name: str, *arguments: str) -> None:
-        command = [str(_binary(name)), *arguments]
-        user = account.pw_name if account else None
-        subprocess.run(command, check=True, capture_output=True, user=user, cwd=folder)
-
-    run("initdb", "-D", str(data), "-U", "postgres", "--auth=trust", "--no-sync")
-    options = f"-c listen_addresses= -c unix_socket_directories={folder}"
-    run("pg_ctl", "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
+    _run(folder, "initdb", "-U", "postgres", "--auth=trust", "--no-sync")
+    start(folder)
     try:
         yield folder
     finally:
-        run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
+        stop(folder, "immediate")
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def start(folder: Path) -> None:
+    """Start the server in `folder`, and wait until it answers."""
+    options = f"-c listen_addresses= -c unix_socket_directories={folder}"
+    _run(folder, "pg_ctl", "-w", "-l", str(folder / "log"), "-o", options, "start")
+
+
+def stop(folder: Path, mode: str) -> None:
+    """`fast` ends connections and writes all down; `immediate` is a crash of the server."""
+    _run(folder, "pg_ctl", "-m", mode, "stop")
 
 
 def new_database(folder: Path) -> str:
@@ -61,12 +63,28 @@ def new_database(folder: Path) -> str:
     return f"postgresql://postgres@/{name}?host={folder}"
 
 
+def _run(folder: Path, name: str, *arguments: str) -> None:
+    account = _runs_as()
+    subprocess.run(
+        [str(_binary(name)), "-D", str(folder / "data"), *arguments],
+        check=True,
+        capture_output=True,
+        user=account.pw_name if account else None,
+        cwd=folder,
+    )
+
+
 def _binary(name: str) -> Path | None:
     """From PATH, or from where Debian puts the newest version."""
     for found in sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True):
         return found
     on_path = shutil.which(name)
     return Path(on_path) if on_path else None
+
+
+def _runs_as() -> pwd.struct_passwd | None:
+    """Whose processes the server's are; None where they are one's own."""
+    return _account() if os.geteuid() == 0 else None
 
 
 def _account() -> pwd.struct_passwd | None:

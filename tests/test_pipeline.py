@@ -298,6 +298,7 @@ def test_both_arms_are_measured_and_compared(whole) -> None:
     used = {(s.stage, s.arm) for s in decision.spent}
     for arm, search in (("prompt", PROMPTS), ("fine-tune", TRAINING)):
         assert {(search, arm), (CONFIRMATION, arm), (CONSISTENCY, arm)} <= used
+    assert set(decision.language.tokens_per_word) == {"general", "inputs", "targets"}
 
 
 def test_the_best_of_each_arm_on_dev_is_confirmed(whole) -> None:
@@ -361,6 +362,7 @@ def assert_same(resumed, uninterrupted) -> None:
     assert a.variants == b.variants
     assert a.dev_scores == b.dev_scores
     assert a.comparison == b.comparison
+    assert (a.consistency, a.language) == (b.consistency, b.language)
     for ours, theirs in ((a.prompt, b.prompt), (a.fine_tune, b.fine_tune)):
         timed = {"latency": None, "money_per_1000": None, "money_interval": None}
         assert ours.model_copy(update=timed) == theirs.model_copy(update=timed)

@@ -74,6 +74,35 @@ def test_each_arm_answers_as_it_was_measured(tuned, tmp_path, in_float32, arm) -
     check_measured(tuned, predictor)
 
 
+def test_another_processors_precision_is_told_and_not_refused(tuned, tmp_path, in_float32) -> None:
+    decision = tuned.decision
+    variant = decision.variant(decision.prompt.variant)
+    assert variant is not None
+    weights, _, _ = variant.model.rpartition("/")
+    elsewhere = variant.model_copy(update={"model": f"{weights}/bfloat16"})
+    folder = with_winner(tuned, elsewhere.id, tmp_path / "moved")
+    verdict = decision.verdict.model_copy(update={"winner": elsewhere.id})
+    write_verdict(
+        folder, decision.model_copy(update={"verdict": verdict, "variants": (elsewhere,)})
+    )
+    said: list[str] = []
+    predictor = load(folder, said.append)
+    assert predictor.variant.model.endswith("/bfloat16")
+    assert "/float32" in predictor.engine.model_id
+    assert any("/bfloat16 and answering as" in line for line in said)
+
+
+def test_predictions_come_as_soon_as_their_chunk_is_answered(fake) -> None:
+    predictor = load(fake.folder)
+    engine = predictor.engine
+    texts = [f"name {i}" for i in range(2 * engine.chunk_size + 1)]
+    before = engine.calls
+    first = next(iter(predictor.predict_each(texts)))
+    assert first.input == texts[0]
+    assert engine.calls - before == engine.chunk_size
+    assert [each.input for each in predictor.predict_each(texts)] == texts
+
+
 def check_measured(decided, predictor) -> None:
     answers = measured(decided.folder, predictor.variant.id)
     by_id = {row.id: row for row in open_rows(decided)}

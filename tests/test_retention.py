@@ -14,8 +14,8 @@ from trimtab.errors import BudgetSpent
 from trimtab.measure import retain as retain_module
 from trimtab.measure.meter import Meter, Silent
 from trimtab.measure.retain import REMEDIES, RETENTION, SuiteBench
-from trimtab.retention import _Study
-from trimtab.steps import Candidates, Confirmed, retain, retain_unasked
+from trimtab.retention import _Study, look_elsewhere
+from trimtab.steps import Candidates, retain
 from trimtab.store.run import open_run
 from trimtab.task.spec import Budget
 from trimtab.tune.retention import answer as answer_module
@@ -64,8 +64,8 @@ def test_an_impossible_margin_has_every_remedy_tried_and_changes_nothing(
     kept = found.retention
     assert kept.status != "pass"
     assert gate(found).status == kept.status
-    assert len(kept.trade_offs) == 1 + 3 + 3
-    assert len({point.variant for point in kept.trade_offs}) == 7
+    assert len(kept.trade_offs) == 1 + 3 + 4
+    assert len({point.variant for point in kept.trade_offs}) == 8
     assert found.fine_tune.variant == kept.variant == kept.trade_offs[0].variant
     assert {point.variant for point in kept.trade_offs} <= {v.id for v in found.variants}
 
@@ -85,7 +85,7 @@ def test_what_nobody_asked_is_not_measured() -> None:
     session = SimpleNamespace(opened=SimpleNamespace(task=task), tuner=None)
     candidates = Candidates(variants=[BEST], scores=[dev_score(BEST, 0.9)])
     assert retain(session, candidates) is None
-    assert retain_unasked(session, [Confirmed(BEST, [])]) is None
+    assert look_elsewhere(session, [BEST]) is None
     assert candidates.best("fine-tune") == BEST
 
 
@@ -217,10 +217,14 @@ def session(tmp_path, monkeypatch):
     def made(name):
         return BEST.adapter.model_copy(update={"path": name, "sha256": name})
 
+    def remedied(best, recipe):
+        name = f"{best.name}, {recipe.name}"
+        return best.model_copy(update={"adapter": made(recipe.name), "name": name})
+
     monkeypatch.setattr(remedies, "scaled", lambda adapter, folder, factor: made(f"x{factor}"))
     recipes = [remedies.Recipe(name=name) for name in NAMES[3:]]
     monkeypatch.setattr(remedies, "RECIPES", recipes)
-    monkeypatch.setattr(remedies, "retrained", lambda *given: made(given[5].name))
+    monkeypatch.setattr(remedies, "retrained", lambda *given: remedied(*given[4:6]))
     run, _ = open_run(tmp_path, {"task": "t"}, {})
     split = SimpleNamespace(train=[], dev=[])
     goals = SimpleNamespace(smallest_difference=0.03)

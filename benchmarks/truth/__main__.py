@@ -7,7 +7,9 @@ fine-tune of the default model answers to 256 rows of each task. That takes hour
 may be cut off, or be given `--minutes` (a chunk of rows that was begun is ended first), and goes on
 at the next call. Then replays the teams and prints tables, and as last line one JSON object.
 `--no-record` replays what there is, `--no-trainjudge` leaves the peer out, whose environment is
-otherwise made on first use. What replay simplifies: docs/truth.md.
+otherwise made on first use. `--ceilings` replays teams that know one thing after the other, which
+shows what their luck costs. `--confirm 2` makes so many full runs of `trimtab decide` for teams of
+the first task. What replay simplifies: docs/truth.md.
 """
 
 from __future__ import annotations
@@ -16,15 +18,27 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
+from benchmarks.truth.confirm import Confirmed, confirm
 from benchmarks.truth.pools import TASKS, Pool, pool
 from benchmarks.truth.record import record
 from benchmarks.truth.rivals import TrainJudge
-from benchmarks.truth.scoreboard import OURS, Case, Figures, coverage, figures, replay, words
-from benchmarks.truth.teams import ROWS
-from benchmarks.truth.world import worlds
+from benchmarks.truth.scoreboard import (
+    OURS,
+    Case,
+    Figures,
+    coverage,
+    figures,
+    reasons,
+    replay,
+    words,
+)
+from benchmarks.truth.teams import AS_IT_IS, ROWS, Luck
+from benchmarks.truth.world import World, worlds
+
+from trimtab.measure.meter import Silent
 
 
 def main() -> None:
@@ -34,6 +48,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1e6, help="for recording")
     parser.add_argument("--no-record", action="store_true")
     parser.add_argument("--no-trainjudge", action="store_true")
+    parser.add_argument("--ceilings", action="store_true")
+    parser.add_argument("--confirm", type=int, default=0)
+    parser.add_argument("--run-minutes", type=float, default=20, help="budget of a full run")
     options = parser.parse_args()
     pools = {name: pool(name) for name in options.tasks}
     if not options.no_record and not _record(pools, options.minutes):
@@ -42,6 +59,13 @@ def main() -> None:
     found = {name: each for name, each in found.items() if each}
     if not found:
         sys.exit("nothing is recorded yet: run it without --no-record")
+    if options.ceilings:
+        _show_ceilings(found, options.teams)
+        return
+    if options.confirm:
+        name, of = next(iter(found.items()))
+        _show_confirmed(confirm(pools[name], of[0], options.confirm, options.run_minutes, Noted()))
+        return
     begun = time.perf_counter()
     judges = {} if options.no_trainjudge else {n: TrainJudge(pools[n]) for n in found}
     rivals = {name: {"trainjudge": each.word} for name, each in judges.items()}
@@ -67,6 +91,9 @@ def _show(cases: Sequence[Case], trainings: Mapping[str, int], seconds: float) -
         print(f"{name}: {row}")
     for name, counts in said.items():
         print(f"right is {name}: {counts}")
+    wrong = reasons(cases)
+    for row in wrong:
+        print(" | ".join(map(str, row)))
     print(
         json.dumps(
             {
@@ -78,10 +105,45 @@ def _show(cases: Sequence[Case], trainings: Mapping[str, int], seconds: float) -
                 "rows": sizes,
                 "coverage": held,
                 "words": said,
+                "wrong": wrong,
                 "right_by_task": _right_by_task(cases),
             }
         )
     )
+
+
+class Noted(Silent):
+    """Says what begins."""
+
+    def note(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+def _show_confirmed(runs: Iterable[Confirmed]) -> None:
+    told = []
+    for each in runs:
+        print(*each.lines(), sep="\n", flush=True)
+        told.append(
+            {
+                "team": each.team.number,
+                "rows": each.team.rows,
+                "right": sorted(each.right.words),
+                "replay": each.replayed,
+                "run": each.decision.verdict.word,
+                "held": each.held,
+            }
+        )
+    print(json.dumps({"benchmark": "truth, full runs", "runs": told}))
+
+
+def _show_ceilings(found: Mapping[str, Sequence[World]], teams: int) -> None:
+    """The same teams, from those with all their luck to those that know everything."""
+    cases = {name: replay(found, {}, teams, luck) for name, luck in LADDER.items()}
+    rows = {name: figures(of) for name, of in cases.items()}
+    _table("the teams know", rows)
+    for row in reasons([*cases.values()][-1]):
+        print(" | ".join(map(str, row)))
+    print(json.dumps({"benchmark": "truth, ceilings", "known": rows}))
 
 
 def _right_by_task(cases: Sequence[Case]) -> dict[str, dict[str, int]]:
@@ -97,11 +159,19 @@ def _where(cases: Sequence[Case], wanted: Callable[[Case], bool]) -> Figures:
     return figures([case for case in cases if wanted(case)], OURS)
 
 
+LADDER = {
+    "what a sample tells": AS_IT_IS,
+    "and the test's truth": Luck(test=False),
+    "and dev's": Luck(test=False, dev=False),
+    "and volume and prices": Luck(test=False, dev=False, money=False),
+    "and what more rows bring": Luck(test=False, dev=False, money=False, curve=False),
+}
 SHOWN = {
     "teams": "teams",
     "right": "right %",
     "right_of_concluded": "of concluded %",
     "right_of_clear": "of clear %",
+    "right_of_net": "of net gaps %",
     "inconclusive": "inconclusive %",
     "fine_tune": "fine-tune %",
     "fine_tune_lost": "lost %",

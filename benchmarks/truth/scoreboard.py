@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
+from benchmarks.truth.reasons import why
 from benchmarks.truth.rivals import always_prompt, tune_from_500_rows
-from benchmarks.truth.teams import Team, Told, draw_team, tell
+from benchmarks.truth.teams import AS_IT_IS, Luck, Team, Told, draw_team, tell
 from benchmarks.truth.verdicts import Judged, Truth, foretold, holds, judge, stakes, truth
 from benchmarks.truth.world import World
 
@@ -30,11 +32,18 @@ class Case:
     held: Mapping[str, bool | None]
     """Whether each of Trimtab's intervals held the truth."""
     foretold: Sequence[tuple[float, bool, float]]
+    why: str
+    """Why Trimtab's word is not right; empty where it is."""
 
     @property
     def matters(self) -> bool:
         """Whether the true gap, either way, is at least the smallest difference that matters."""
         return self.truth.gap is not None and abs(self.truth.gap) >= self.team.least
+
+    @property
+    def matters_net(self) -> bool:
+        """Whether the gap that is left once all costs are taken off is as large."""
+        return self.truth.gap is not None and abs(self.truth.net) >= self.team.least
 
     @property
     def clear(self) -> bool:
@@ -43,19 +52,24 @@ class Case:
 
 
 def replay(
-    worlds: Mapping[str, Sequence[World]], rivals: Mapping[str, Mapping[str, Rival]], teams: int
+    worlds: Mapping[str, Sequence[World]],
+    rivals: Mapping[str, Mapping[str, Rival]],
+    teams: int,
+    luck: Luck = AS_IT_IS,
 ) -> list[Case]:
     """Teams in turn over all tasks and trainings; `rivals` by task and name."""
     everywhere = [(task, world) for task, of in worlds.items() for world in of]
     return [
-        case(task, world, draw_team(number), rivals.get(task, {}))
+        case(task, world, draw_team(number), rivals.get(task, {}), luck)
         for number in range(teams)
         for task, world in [everywhere[number % len(everywhere)]]
     ]
 
 
-def case(task: str, world: World, team: Team, rivals: Mapping[str, Rival]) -> Case:
-    told, known = tell(world, team), truth(world, team)
+def case(
+    task: str, world: World, team: Team, rivals: Mapping[str, Rival], luck: Luck = AS_IT_IS
+) -> Case:
+    told, known = tell(world, team, luck), truth(world, team)
     own = stakes(world, team, told)
     words = {
         OURS: told.verdict.word,
@@ -79,6 +93,7 @@ def case(task: str, world: World, team: Team, rivals: Mapping[str, Rival]) -> Ca
             },
         },
         foretold=foretold(world, team, told.forecast),
+        why=why(world, team, told, known),
     )
 
 
@@ -92,6 +107,7 @@ def figures(cases: Sequence[Case], way: str = OURS) -> Figures:
     matter = [each.judged[way] for each in cases if each.matters]
     concluded = [each for each in matter if each.word != "inconclusive"]
     clear = [each.judged[way] for each in cases if each.clear]
+    net = [each.judged[way] for each in cases if each.matters_net]
     tuned = [each for each in judged if each.word == "fine-tune"]
     return {
         "teams": len(judged),
@@ -100,6 +116,8 @@ def figures(cases: Sequence[Case], way: str = OURS) -> Figures:
         "right_of_concluded": _share(each.right for each in concluded),
         "teams_clear": len(clear),
         "right_of_clear": _share(each.right for each in clear),
+        "teams_with_a_net_gap": len(net),
+        "right_of_net": _share(each.right for each in net),
         "right_of_all": _share(each.right for each in judged),
         "inconclusive": _share(each.word == "inconclusive" for each in judged),
         "inconclusive_with_a_gap": _share(each.word == "inconclusive" for each in matter),
@@ -137,6 +155,20 @@ def words(cases: Sequence[Case]) -> dict[str, dict[str, int]]:
         word = each.judged[OURS].word
         row[word] = row.get(word, 0) + 1
     return table
+
+
+def reasons(cases: Sequence[Case]) -> list[tuple[str, str, str, int]]:
+    """(what is right, what was said, why, how often) of wrong verdicts where the gap matters."""
+    counts = Counter(
+        (
+            f"{' or '.join(sorted(each.truth.words))}: {each.truth.because}",
+            each.judged[OURS].word,
+            each.why,
+        )
+        for each in cases
+        if each.matters and each.why
+    )
+    return [(*key, count) for key, count in counts.most_common()]
 
 
 def _share(values: Iterable[bool]) -> float | None:

@@ -20,10 +20,12 @@ from trimtab.compare.plateau import plateau
 from trimtab.compare.records import answered
 from trimtab.compare.sequential import deciding
 from trimtab.compare.summary import summarise
+from trimtab.decide.ahead import money_ahead
 from trimtab.decide.cost import cost_of_1000_calls
 from trimtab.decide.evidence import Evidence
 from trimtab.decide.money import Effort, money
 from trimtab.decide.rule import decide
+from trimtab.measure.sizes import SMALLEST_TRAINING
 from trimtab.prompt.race import Entry, Race
 from trimtab.prompt.search import DEMONSTRATIONS, INSTRUCTIONS, LAST_SHARE
 from trimtab.steps import Candidates
@@ -32,18 +34,19 @@ from trimtab.task.spec import (
     Goals,
     Labelling,
     Models,
-    ModelSpec,
     Prices,
     Task,
     Traffic,
     Upkeep,
 )
+from trimtab.tune.curve_fit import MAX_REACH
 from trimtab.tune.forecast import forecast
 from trimtab.types import (
     Comparison,
     CurvePoint,
     Example,
     Forecast,
+    Interval,
     Money,
     Plateau,
     Record,
@@ -100,7 +103,7 @@ class Team:
 
     def task(self, task: Task) -> Task:
         """Its task file: every condition that is asked for is met."""
-        model = ModelSpec(prices=PRICES)
+        model = task.models.prompt.model_copy(update={"prices": PRICES, "machine_per_hour": None})
         return task.model_copy(
             update={
                 "goals": Goals(quality=self.goal, smallest_difference=self.least),
@@ -136,6 +139,23 @@ def draw_team(number: int) -> Team:
 
 
 @dataclass(frozen=True)
+class Luck:
+    """What a team does not know. Each False is known instead, which shows what its luck costs."""
+
+    dev: bool = True
+    test: bool = True
+    money: bool = True
+    """Whether the volume and the prices are as stated."""
+    curve: bool = True
+    """What more rows would bring."""
+
+
+AS_IT_IS = Luck()
+COPIES = {"dev": 4, "test": 16}
+"""Of the whole pool, where a team knows it: so many that hardly an interval straddles anything."""
+
+
+@dataclass(frozen=True)
 class Told:
     """What Trimtab tells a team, and what it chose for each arm."""
 
@@ -149,42 +169,43 @@ class Told:
     forecast: Forecast | None
 
 
-def tell(world: World, team: Team) -> Told:
+def tell(world: World, team: Team, luck: Luck = AS_IT_IS) -> Told:
     """Decide for one team."""
     task = team.task(world.task)
     rng = np.random.default_rng([team.number, 1])
     prompts, records = world.prompts(team.train)
-    dev, test = (_Drawn(world, records, rng, size, task) for size in (team.dev, team.test))
+    dev, test = (
+        _Drawn(world, records, _places(world, rng, size, copies), task)
+        for size, copies in (
+            (team.dev, 0 if luck.dev else COPIES["dev"]),
+            (team.test, 0 if luck.test else COPIES["test"]),
+        )
+    )
     candidates, state = _search(dev, prompts, task)
     points = _tune(world, team, dev, candidates)
     chosen = [each for arm in ("prompt", "fine-tune") if (each := candidates.best(arm))]
-    found, looked = _confirm(test, chosen, task)
+    found, looked = _confirm(test, chosen, task, looks=luck.test)
     comparison = _compare(found, chosen, task)
     if comparison is not None and looked is not None:
         comparison = deciding(comparison, looked)
     scores = [_priced(each, found[each.id], task) for each in chosen]
-    outlook = (
-        forecast(
-            points,
-            team.goal,
-            LABEL_COST,
-            team.number,
-            labelled=team.train,
-            prompt=candidates.scores[candidates.variants.index(chosen[0])].quality,
-        )
-        if points
-        else None
-    )
+    on_dev = candidates.scores[candidates.variants.index(chosen[0])].quality
+    outlook = _outlook(world, team, points, on_dev, luck)
     tuned = scores[1] if len(scores) > 1 else None
-    costs = money(task, scores[0], tuned, comparison, effort(world, points)) if tuned else None
+    costs = ahead = None
+    if tuned is not None:
+        spent = Effort.of(world.sweep, points)
+        costs = money(task, scores[0], tuned, comparison, spent)
+        ahead = money_ahead(task, scores[0], tuned, comparison, spent, outlook)
     evidence = Evidence(
         task=task,
         today=TODAY,
         prompt=scores[0],
         fine_tune=tuned,
         comparison=comparison,
-        money=costs.money if costs else None,
+        money=_settled(costs.money, luck) if costs else None,
         money_missing=costs.missing if costs else (),
+        money_ahead=_settled(ahead, luck),
         forecast=outlook,
         n_train=team.train,
         rows_approved=team.rows,
@@ -204,13 +225,45 @@ def tell(world: World, team: Team) -> Told:
     )
 
 
-class _Drawn:
-    """Rows of the pool, drawn with replacement; each drawing is a row of its own."""
+def _places(world: World, rng: np.random.Generator, size: int, copies: int) -> list[int]:
+    """Rows of the pool: `size` of them by chance, or all of them so many times."""
+    drawn = rng.integers(len(world.rows), size=size)
+    found: list[int] = (np.tile(np.arange(len(world.rows)), copies) if copies else drawn).tolist()
+    return found
 
-    def __init__(
-        self, world: World, records: Records, rng: np.random.Generator, size: int, task: Task
-    ) -> None:
-        places = rng.integers(len(world.rows), size=size)
+
+def _outlook(
+    world: World, team: Team, points: Sequence[CurvePoint], prompt: Interval, luck: Luck
+) -> Forecast | None:
+    if not points:
+        return None
+    found = forecast(points, team.goal, LABEL_COST, team.number, labelled=team.train, prompt=prompt)
+    if luck.curve:
+        return found
+    reach = MAX_REACH * max(point.rows for point in points)
+    enough = (
+        each.point.rows
+        for each in world.trained
+        if team.train < each.point.rows <= reach and world.most(each, team.train) >= team.goal
+    )
+    rows = next(enough, None)
+    known = ((rows, team.goal, team.goal, team.goal),) if rows else ()
+    return found.model_copy(update={"rows_needed": rows, "curve": known})
+
+
+def _settled(costs: Money | None, luck: Luck) -> Money | None:
+    """The chance of paying is none where volume and prices are as stated."""
+    if costs is None or luck.money:
+        return costs
+    saves = costs.saving_per_month.estimate
+    assert saves is not None
+    return costs.model_copy(update={"p_pays": float(saves > 0)})
+
+
+class _Drawn:
+    """Rows of the pool, some of them more than once; each drawing is a row of its own."""
+
+    def __init__(self, world: World, records: Records, places: Sequence[int], task: Task) -> None:
         self._records = records
         self._sources = {f"{world.ids[p]}.{i}": world.ids[p] for i, p in enumerate(places)}
         self.rows = [
@@ -267,7 +320,11 @@ def _seconds(record: Record) -> float:
 
 
 def _tune(world: World, team: Team, dev: _Drawn, candidates: Candidates) -> list[CurvePoint]:
-    """Score every size that the team can train on its dev rows; points of its learning curve."""
+    """Score every size that the team can train on its dev rows; points of its learning curve.
+
+    None where Trimtab would not train on so few rows."""
+    if team.train < SMALLEST_TRAINING:
+        return []
     points = []
     for each in world.tuned(team.train):
         candidates.variants.append(each.variant)
@@ -282,14 +339,14 @@ def _tune(world: World, team: Team, dev: _Drawn, candidates: Candidates) -> list
 
 
 def _confirm(
-    test: _Drawn, chosen: Sequence[Variant], task: Task
+    test: _Drawn, chosen: Sequence[Variant], task: Task, *, looks: bool
 ) -> tuple[dict[str, list[Record]], Sequential | None]:
     """The finalists' records of the test rows, as many as were looked at, and how that went."""
     looking = Looking(
         test.rows, task.metric, task.goals.quality, task.goals.smallest_difference, {}
     )
     found: dict[str, list[Record]] = {variant.id: [] for variant in chosen}
-    both = len(chosen) == 2
+    both = looks and len(chosen) == 2
     for rows in looking.blocks() if both else [test.rows]:
         for variant in chosen:
             found[variant.id] += test.of(variant, rows)
@@ -313,17 +370,4 @@ def _priced(variant: Variant, records: Sequence[Record], task: Task) -> VariantS
     cost = cost_of_1000_calls(score, spec, answered(records), None, task.seed)
     return score.model_copy(
         update={"money_per_1000": cost.estimate if cost else None, "money_interval": cost}
-    )
-
-
-def effort(world: World, points: Sequence[CurvePoint]) -> Effort:
-    """What the fine-tune of the largest of these sizes took: the sweep, then every size."""
-    kept = {(point.rows, point.learning_rate) for point in points}
-    lost = [each for each in world.sweep if (each.rows, each.learning_rate) not in kept]
-    return Effort(
-        seconds=sum(each.seconds for each in [*lost, *points]),
-        tokens=sum(each.train_tokens for each in [*lost, *points]),
-        retrain_seconds=sum(each.seconds for each in points),
-        retrain_tokens=sum(each.train_tokens for each in points),
-        labels_used=max(each.rows for each in points),
     )

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from benchmarks.truth.teams import Team, Told, effort
+from benchmarks.truth.teams import Team, Told
 from benchmarks.truth.world import World, both_ways
 
 from trimtab.decide.cost import cost_per_call
 from trimtab.decide.evidence import meets_everything
-from trimtab.decide.money import money
+from trimtab.decide.money import Effort, money
 from trimtab.decide.thresholds import THRESHOLDS
 from trimtab.tune.arm import Trained
 from trimtab.tune.curve_fit import MAX_REACH
@@ -29,6 +29,12 @@ class Truth:
     """Verdicts that are right: two where the record does not reach far enough to tell."""
     margin: float = 0.0
     """Quality of the best prompt less the goal."""
+    net: float = 0.0
+    """What the best fine-tune saves beside the best prompt, all costs taken off, as the quality
+    that is worth as much at the team's volume; 0 where nothing can be trained, or no answer is
+    worth anything."""
+    because: str = ""
+    """What makes the words right."""
 
 
 def truth(world: World, team: Team) -> Truth:
@@ -42,16 +48,27 @@ def truth(world: World, team: Team) -> Truth:
     tuned = [way for each in world.tuned(team.train) for way in both_ways(each)]
     rival = _best(world, team, tuned)
     assert prompt is not None
-    gap = _quality(world, team, rival) - _quality(world, team, prompt) if rival else None
-    return Truth(gap, _words(world, team, prompt, rival), _quality(world, team, prompt) - team.goal)
+    gap, net = None, 0.0
+    if rival is not None:
+        gap = _quality(world, team, rival) - _quality(world, team, prompt)
+        worth = team.calls * team.value
+        net = saving(world, team, prompt, rival) / worth if worth else 0.0
+    words, because = _words(world, team, prompt, rival)
+    margin = _quality(world, team, prompt) - team.goal
+    return Truth(gap, frozenset(words), margin, net, because)
 
 
-def _words(world: World, team: Team, prompt: Variant, rival: Variant | None) -> frozenset[Word]:
+_Right = tuple[set[Word], str]
+"""Words, and what makes them right."""
+
+
+def _words(world: World, team: Team, prompt: Variant, rival: Variant | None) -> _Right:
     if meets_everything(world.true(prompt, team.train), team.task(world.task)):
-        return frozenset[Word]({"prompt"})
+        return {"prompt"}, "a prompt meets the goal"
     if rival and gains(world, team, prompt, rival) and saving(world, team, prompt, rival) > 0:
-        enough = team.train >= THRESHOLDS.fewest_rows
-        return frozenset[Word]({"fine-tune" if enough else "collect-data"})
+        if team.train >= THRESHOLDS.fewest_rows:
+            return {"fine-tune"}, "it gains and pays"
+        return {"collect-data"}, "it gains and pays, on too few rows"
     return _more_rows(world, team, prompt, rival)
 
 
@@ -81,7 +98,7 @@ def saving(
             world.true(prompt, team.train),
             world.true(tuned, team.train),
             world.true_difference(prompt, tuned, team.train),
-            replace(effort(world, points), labels_to_buy=labels_to_buy),
+            replace(Effort.of(world.sweep, points), labels_to_buy=labels_to_buy),
         ).money
         assert found is not None
         world.costs[key] = found
@@ -91,23 +108,20 @@ def saving(
     return team.calls * per_call - costs.fixed / costs.horizon_months - costs.monthly
 
 
-def _more_rows(world: World, team: Team, prompt: Variant, rival: Variant | None) -> frozenset[Word]:
+def _more_rows(world: World, team: Team, prompt: Variant, rival: Variant | None) -> _Right:
     both = [_quality(world, team, each) for each in (prompt, rival) if each]
     largest = max((each.point.rows for each in world.tuned(team.train)), default=0)
     ahead = [each for each in world.trained if team.train < each.point.rows <= MAX_REACH * largest]
     if max(both) >= team.goal:
-        return frozenset[Word]({"prompt"})
-    reaching = [each for each in ahead if _most(world, team, each) >= team.goal]
+        return {"prompt"}, "a fine-tune meets the goal and does not pay"
+    reaching = [each for each in ahead if world.most(each, team.train) >= team.goal]
     if reaching:
-        paid = any(_pays_then(world, team, prompt, each) for each in reaching)
-        return frozenset[Word]({"collect-data" if paid else "prompt"})
+        if any(_pays_then(world, team, prompt, each) for each in reaching):
+            return {"collect-data"}, "more rows reach the goal and pay"
+        return {"prompt"}, "more rows reach the goal and do not pay"
     if MAX_REACH * largest > max(each.point.rows for each in world.trained):
-        return frozenset[Word]({"collect-data", "prompt"})
-    return frozenset[Word]({"prompt"})
-
-
-def _most(world: World, team: Team, trained: Trained) -> float:
-    return max(_quality(world, team, each) for each in both_ways(trained))
+        return {"collect-data", "prompt"}, "the record ends before the forecast does"
+    return {"prompt"}, "nothing reaches the goal"
 
 
 def _pays_then(world: World, team: Team, prompt: Variant, trained: Trained) -> bool:

@@ -87,6 +87,11 @@ class World:
             self._true[key] = summarise(variant, "test", records, self.task.metric)
         return self._true[key]
 
+    def most(self, trained: Trained, training_rows: int) -> float:
+        """True quality of a fine-tune, free or constrained, whichever is better."""
+        found = (self.true(each, training_rows).quality.estimate for each in both_ways(trained))
+        return max(quality for quality in found if quality is not None)
+
     def true_difference(self, a: Variant, b: Variant, training_rows: int) -> Comparison:
         """Of `b` less `a`, on the whole pool."""
         key = (a.id, b.id, self._rung(training_rows))

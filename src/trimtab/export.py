@@ -1,38 +1,26 @@
 """A run's fine-tune in the form that another program loads, and the proof that it is the same.
 
-An export is written, loaded back with the libraries that its users load it with, and asked the dev
+An export is written, loaded back with the libraries that its users load it with, and asked the same
 rows. Only then is it called done.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal, get_args
 
-from trimtab.compare.intervals import difference_interval
 from trimtab.errors import InputError, RunError
+from trimtab.parity import Parity, compare_answers, rows_to_ask
 from trimtab.predictor import Predictor, find_variant, load
 from trimtab.prompt.variants import tuned_prompt
-from trimtab.score.base import Answered, SingleRows
-from trimtab.score.registry import kind_scorer
 from trimtab.store.files import write_atomic
 from trimtab.store.run import read_info
 from trimtab.task.open import OpenTask, open_task
-from trimtab.task.spec import METRICS
-from trimtab.types import (
-    HOSTED_FILE,
-    Completion,
-    Example,
-    Failed,
-    HostedModel,
-    Interval,
-    Noun,
-    Scored,
-)
+from trimtab.types import HOSTED_FILE, HostedModel
 
 if TYPE_CHECKING:
     from trimtab.engine.local.engine import LocalEngine
@@ -45,26 +33,8 @@ TRAINING_ROWS: tuple[Form, ...] = ("openai-jsonl", "trl-jsonl")
 
 PARITY = "parity.json"
 FAILED = "PARITY-FAILED.txt"
-ROWS = 50
-"""Rows that are asked of the measured and of the exported fine-tune."""
-
-
-class Parity(Noun):
-    """Whether an export does what was measured, from the same rows asked of both."""
-
-    form: Form
-    variant: str
-    rows: int
-    equal: int
-    """Rows with the same text, or for training rows with the same tokens."""
-    metric: str | None = None
-    measured: float | None = None
-    exported: float | None = None
-    """Mean scores of the fine-tune as it was measured, and of the export."""
-    difference: Interval | None = None
-    """Paired, exported minus measured."""
-    passed: bool
-    statement: str
+SAME_TEXTS: tuple[Form, ...] = ("peft", "merged")
+"""Forms that keep the weights; GGUF rounds them, or counts anew."""
 
 
 @dataclass(frozen=True)
@@ -190,38 +160,17 @@ def _write(source: _Source, form: Form, folder: Path, precision: Precision) -> L
 
 
 def _compare(source: _Source, form: Form, exported: LocalEngine) -> Parity:
-    """Texts must be equal where the weights are; scores where GGUF rounds them or counts anew."""
-    rows = source.opened.split.dev[:ROWS]
-    own = source.predictor
+    rows, own = rows_to_ask(source.opened.split), source.predictor
     bare = own.variant.model_copy(update={"adapter": None})
     there = replace(own, engine=exported, variant=bare)
-    measured, found = own.answer_many(rows), there.answer_many(rows)
-    equal = sum(_text(a) == _text(b) for a, b in zip(measured, found, strict=True))
-    metric, before = _scores(own, rows, measured)
-    _, after = _scores(own, rows, found)
-    pairs = [(a, b) for a, b in zip(before, after, strict=True) if a is not None and b is not None]
-    difference = difference_interval([b - a for a, b in pairs])
-    same_texts = f"{equal} of {len(rows)} answers are equal"
-    if form in ("peft", "merged"):
-        passed, statement = equal == len(rows), same_texts
-    else:
-        least = own.task.goals.smallest_difference
-        passed = len(pairs) == len(rows) and _within_noise(difference, least)
-        statement = (
-            f"{same_texts}; {metric} differs by {_signed(difference.estimate)} "
-            f"({_signed(difference.low)} to {_signed(difference.high)})"
-        )
-    return Parity(
-        form=form,
-        variant=own.variant.id,
-        rows=len(rows),
-        equal=equal,
-        metric=metric,
-        measured=_mean([a for a, _ in pairs]),
-        exported=_mean([b for _, b in pairs]),
-        difference=difference,
-        passed=passed,
-        statement=statement,
+    return compare_answers(
+        form,
+        own.variant,
+        own.task,
+        rows,
+        own.answer_many(rows),
+        there.answer_many(rows),
+        same_texts=form in SAME_TEXTS,
     )
 
 
@@ -231,10 +180,10 @@ def _training_rows(source: _Source, form: Form, folder: Path) -> Parity:
     from trimtab.tune.export.chat_rows import read_rows, write_rows
     from trimtab.tune.rows import encode
 
-    variant, task = source.predictor.variant, source.predictor.task
+    variant = source.predictor.variant
     assert variant.adapter is not None
     rows = source.opened.split.train[: variant.adapter.rows]
-    template, prompt = source.engine.template, tuned_prompt(task)
+    template, prompt = source.engine.template, variant.prompt
     write_rows(form, prompt, rows, folder / FILE)
     trained, read = encode(template, prompt, rows), read_rows(folder / FILE, template)
     equal = sum(
@@ -271,46 +220,3 @@ def _uploaded_rows(
         passed=same,
         statement=f"the rows are {'' if same else 'not '}those that job {hosted.job} trained on",
     )
-
-
-def _scores(
-    predictor: Predictor, rows: Sequence[Example], answers: Sequence[Completion | Failed]
-) -> tuple[str, list[float | None]]:
-    """The metric and each answer's score; None where there is no answer to judge.
-
-    By the task's own metric, or by its kind's first where that needs more than answer and target.
-    """
-    task = predictor.task
-    scorer = SingleRows(kind_scorer(task.output, task.scoring))
-    texts = [_text(answer) for answer in answers]
-    judged = scorer.score_rows(
-        [Answered(row.input, row.target, text or "") for row, text in zip(rows, texts, strict=True)]
-    )
-    outcomes = [
-        outcome if text is not None and isinstance(outcome, Scored) else None
-        for text, outcome in zip(texts, judged, strict=True)
-    ]
-    known = {name for outcome in outcomes if outcome for name in outcome.metrics}
-    metric = task.metric if task.metric in known else METRICS[task.output.kind][0]
-    return metric, [outcome.metrics[metric] if outcome else None for outcome in outcomes]
-
-
-def _within_noise(difference: Interval, least: float) -> bool:
-    """Whether nothing is shown to differ, or the difference is too small to matter."""
-    estimate, low, high = difference.estimate, difference.low, difference.high
-    if estimate is None:
-        return False
-    contains_none = low is not None and high is not None and low <= 0 <= high
-    return contains_none or abs(estimate) <= least
-
-
-def _text(answer: Completion | Failed) -> str | None:
-    return answer.text if isinstance(answer, Completion) else None
-
-
-def _signed(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:+.3f}"
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None

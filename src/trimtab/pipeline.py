@@ -9,19 +9,23 @@ from pathlib import Path
 from trimtab import __version__
 from trimtab.audit.audit import audit, refuse_leaks, with_difficulty
 from trimtab.audit.open import subject_of
-from trimtab.consistency import ask_again
+from trimtab.consistency import ask_again, steadiness
 from trimtab.decide.judge import may_judge
 from trimtab.decide.rule import decide as apply_rule
 from trimtab.decide.rule import rule_sha256
+from trimtab.earlier import newest_change
 from trimtab.judging import judge_agreement, judge_preference
 from trimtab.language import domain_language
 from trimtab.measure.meter import Progress, Silent
 from trimtab.measure.plan import Plan
 from trimtab.measure.session import Session, environment, open_session
+from trimtab.parity import prove_winner
 from trimtab.prompt.own import own_prompts
 from trimtab.report.html import render_html
+from trimtab.retention import look_elsewhere
 from trimtab.score.registry import scoring_files
 from trimtab.seeds import allow_for_draws, train_again
+from trimtab.spare import set_aside
 from trimtab.steps import (
     Candidates,
     cases,
@@ -31,7 +35,6 @@ from trimtab.steps import (
     gather,
     look_at_layouts,
     retain,
-    retain_unasked,
     score_on_test,
     search_prompts,
     tune,
@@ -98,20 +101,24 @@ def _decide(session: Session) -> Decision:
     retained = retain(session, candidates)
     finalists = [best for arm in ARMS if (best := candidates.best(arm))]
     confirmed = confirm(session, finalists)
-    look_at_layouts(session, candidates)
     last = [each.variant for each in confirmed]
-    replicas = train_again(session, last, candidates.curve)
+    preference = judge_preference(session, {c.variant.arm: c.records for c in confirmed})
+    look_at_layouts(session, candidates)
+    trained = candidates.curve, candidates.searched_tune
+    answers = ask_again(session, last, set_aside(session, last, *trained))
+    spoken = domain_language(session, last)
+    retained = retained or look_elsewhere(session, last)
+    replicas = train_again(session, last, *trained)
     candidates.reseeded = [point for replica in replicas for point in replica.points]
     layouts = candidates.searched.sensitivity if candidates.searched else None
     comparison = compare_finalists(session, confirmed)
     comparison = allow_for_draws(session, comparison, last, layouts, replicas)
-    again = ask_again(session, last, replicas)
+    again = steadiness(session, answers, replicas)
     scores: dict[Arm, VariantScore] = {
         each.variant.arm: score_on_test(session, each, again.agreement.get(each.variant.arm))
         for each in confirmed
     }
-    spoken = domain_language(session, last)
-    retained = retained or retain_unasked(session, confirmed)
+    remeasured = newest_change(session)
     findings = with_difficulty(findings, opened.examples, session.run.folder, task.metric)
     outlook = forecast_curve(session, candidates)
     evidence = gather(
@@ -125,8 +132,10 @@ def _decide(session: Session) -> Decision:
         agreed,
         again.consistency,
         spoken,
+        remeasured,
     )
     verdict = apply_rule(evidence)
+    prove_winner(session, next((each for each in last if each.id == verdict.winner), None))
     return Decision(
         task=task.name,
         run=session.run.name,
@@ -154,7 +163,7 @@ def _decide(session: Session) -> Decision:
         language=spoken,
         knowledge=evidence.knowledge,
         judge=agreed,
-        preference=judge_preference(session, {c.variant.arm: c.records for c in confirmed}),
+        preference=preference,
         audit=findings,
         rows={
             "train": len(opened.split.train),
@@ -164,7 +173,7 @@ def _decide(session: Session) -> Decision:
         cases=cases(session, confirmed),
         planned=session.plan.stages,
         spent=session.run.spent(),
-        stopped_by=session.meter.stopped_by,
+        stopped_by=evidence.stopped_by,
         no_tuning=evidence.no_tuning,
         jobs=tuple(candidates.jobs),
         test_openings=_openings(session.run),

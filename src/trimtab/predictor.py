@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from trimtab.engine.base import Engine
+from trimtab.engine.base import Engine, same_weights
 from trimtab.engine.registry import make_engine
 from trimtab.errors import RunError
 from trimtab.prompt.ask import answer_all, conversation, to_requests
@@ -56,9 +56,15 @@ class Predictor:
 
     def predict_many(self, texts: Sequence[str]) -> list[Prediction]:
         """One prediction per text, in their order."""
+        return list(self.predict_each(texts))
+
+    def predict_each(self, texts: Sequence[str]) -> Iterator[Prediction]:
+        """As `predict_many`, given out as soon as a chunk of them is answered."""
         rows = [Example(id=str(i), input=text, target="") for i, text in enumerate(texts)]
-        answers = self.answer_many(rows)
-        return [self._prediction(text, answers[i]) for i, text in enumerate(texts)]
+        for start in range(0, len(rows), self.engine.chunk_size):
+            chunk = rows[start : start + self.engine.chunk_size]
+            for row, answer in zip(chunk, self.answer_many(chunk), strict=True):
+                yield self._prediction(row.input, answer)
 
     def answer_many(self, rows: Sequence[Example]) -> list[Completion | Failed]:
         """The final answer to each row's input, in their order. A sampled answer draws from a seed
@@ -72,9 +78,7 @@ class Predictor:
         self, row: Example, ask: Callable[[Request], Awaitable[Completion | Failed]]
     ) -> Completion | Failed:
         """What `answer_many` gives for one row, with calls made by `ask`."""
-        contract = self.task.output
-        (first,) = to_requests(self.variant, [row], self.pool, contract, self.folder)
-        talk = conversation(self.variant, contract, first)
+        talk = self.conversation(row)
         request = next(talk)
         while True:
             try:
@@ -82,6 +86,15 @@ class Predictor:
             except StopIteration as over:
                 answer: Completion | Failed = over.value
                 return answer
+
+    def conversation(
+        self, row: Example
+    ) -> Generator[Request, Completion | Failed, Completion | Failed]:
+        """The calls of one row, for others to make: yields each request, is sent its answer, and
+        returns what `answer_many` gives."""
+        contract = self.task.output
+        (first,) = to_requests(self.variant, [row], self.pool, contract, self.folder)
+        return conversation(self.variant, contract, first)
 
     def _ask(self, requests: Mapping[int, Request]) -> Iterator[tuple[int, Completion | Failed]]:
         """One round of calls, in the engine's chunks."""
@@ -118,10 +131,15 @@ def load(
     spec = task.models.prompt if variant.arm == "prompt" else task.models.tune
     assert spec is not None
     engine = make(spec, progress)
-    if engine.model_id != variant.model:
+    if not same_weights(engine.model_id, variant.model):
         raise RunError(
             f"{folder} measured the model {variant.model}, and {spec.model!r} is now "
             f"{engine.model_id}; decide again, or bring the measured model back"
+        )
+    if engine.model_id != variant.model:
+        progress(
+            f"measured as {variant.model} and answering as {engine.model_id}: the precision of "
+            "another processor may change a few answers"
         )
     return Predictor(variant, task, folder, engine, _pool(folder, variant))
 
@@ -136,7 +154,7 @@ def find_variant(folder: Path, variant_id: str | None = None) -> tuple[Decision,
     wanted = variant_id or decision.verdict.winner
     if wanted is None:
         raise RunError(f"{folder} ended in {decision.verdict.word!r} without a variant to use")
-    variant = next((v for v in decision.variants if v.id == wanted), None)
+    variant = decision.variant(wanted)
     if variant is None:
         known = ", ".join(f"{v.id} ({v.name})" for v in decision.variants)
         raise RunError(f"{folder} has no variant {wanted}; it has {known}")

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from trimtab import hosting, prompting
+from trimtab import hosting, prompting, tuning
 from trimtab.compare.labels import label_table
 from trimtab.compare.latency import latency
 from trimtab.compare.looking import Looking
@@ -15,8 +15,9 @@ from trimtab.compare.paired import compare
 from trimtab.compare.records import answered, first_repeats, scored
 from trimtab.compare.sequential import deciding
 from trimtab.compare.summary import summarise
+from trimtab.decide.ahead import money_ahead
 from trimtab.decide.cost import cost_of_1000_calls
-from trimtab.decide.evidence import Evidence
+from trimtab.decide.evidence import Evidence, recent_traffic
 from trimtab.decide.money import Effort, money
 from trimtab.errors import BudgetSpent
 from trimtab.language import knowledge_needed
@@ -28,7 +29,7 @@ from trimtab.measure.plan import (
 )
 from trimtab.measure.session import Session
 from trimtab.prompt.variants import constrained
-from trimtab.retention import keep_general_ability, look_elsewhere
+from trimtab.retention import keep_general_ability
 from trimtab.store.history import task_history
 from trimtab.tune.forecast import forecast
 from trimtab.types import (
@@ -48,6 +49,7 @@ from trimtab.types import (
     Language,
     Latency,
     Record,
+    Remeasured,
     Retention,
     Scored,
     Searched,
@@ -72,6 +74,9 @@ class Candidates:
     searched: Searched | None = None
     sweep: Sequence[CurvePoint] = ()
     curve: Sequence[CurvePoint] = ()
+    searched_tune: CurvePoint | None = None
+    """The best size once more, under the searched instructions: another prompt, so no point of the
+    curve."""
     jobs: Sequence[HostedJob] = ()
     """What became of fine-tuning at an endpoint."""
     no_tuning: str | None = None
@@ -129,12 +134,16 @@ def tune(session: Session, candidates: Candidates) -> None:
     with session.meter.stage(TRAINING, "fine-tune", session.plan.arm_seconds):
         if session.host is not None:
             _tune_hosted(session, candidates)
+            _constrain_best(session, candidates)
         else:
             _tune_here(session, candidates)
-        best = candidates.best("fine-tune")
-        if best is not None and session.opened.task.output.kind != "text":
-            with suppress(BudgetSpent):  # then the unconstrained variant stands
-                _score_on_dev(session, constrained(best), candidates)
+
+
+def _constrain_best(session: Session, candidates: Candidates) -> None:
+    best = candidates.best("fine-tune")
+    if best is not None and session.opened.task.output.kind != "text":
+        with suppress(BudgetSpent):  # then the unconstrained variant stands
+            _score_on_dev(session, constrained(best), candidates)
 
 
 def _tune_hosted(session: Session, candidates: Candidates) -> None:
@@ -144,24 +153,19 @@ def _tune_hosted(session: Session, candidates: Candidates) -> None:
 
 
 def _tune_here(session: Session, candidates: Candidates) -> None:
-    from trimtab.tune.arm import TuneArm
+    def evaluate(variant: Variant) -> VariantScore:
+        return _score_on_dev(session, variant, candidates)
 
-    def on_tokens(tokens: int) -> None:
-        session.meter.book(train_tokens=tokens)
-        session.meter.check()
-
-    assert session.tuner is not None
-    arm = TuneArm(
-        engine=session.tuner,
-        task=session.opened.task,
-        folder=session.run.adapters_path,
-        max_tokens=session.plan.max_tokens,
-        evaluate=lambda variant: _score_on_dev(session, variant, candidates),
-        on_tokens=on_tokens,
-    )
-    split = session.opened.split
-    candidates.sweep, trained = arm.run(split.train, split.dev, session.plan.train_sizes)
-    candidates.curve = [each.point for each in trained]
+    found = tuning.tune(session, evaluate)
+    candidates.sweep, candidates.curve = found.sweep, [each.point for each in found.trained]
+    _constrain_best(session, candidates)
+    best, prompt = candidates.best("fine-tune"), candidates.best("prompt")
+    if best is None or prompt is None:
+        return
+    searched = tuning.tune_searched(session, best, prompt, found, evaluate)
+    if searched is not None:
+        candidates.searched_tune = searched.point
+        _constrain_best(session, candidates)
 
 
 def retain(session: Session, candidates: Candidates) -> Retention | None:
@@ -173,15 +177,6 @@ def retain(session: Session, candidates: Candidates) -> Retention | None:
     kept = keep_general_ability(session, best, lambda v: _score_on_dev(session, v, candidates))
     candidates.kept = kept.variant if kept else None
     return kept.retention if kept else None
-
-
-def retain_unasked(session: Session, confirmed: Sequence[Confirmed]) -> Retention | None:
-    """Where it is not needed: what the finalist loses, as far as the budget leaves time."""
-    tuned = [each.variant for each in confirmed if each.variant.arm == "fine-tune"]
-    unneeded = session.opened.task.constraints.general_ability == "not-needed"
-    if not tuned or not unneeded or session.tuner is None:
-        return None
-    return look_elsewhere(session, tuned[0])
 
 
 def confirm(session: Session, finalists: Sequence[Variant]) -> list[Confirmed]:
@@ -338,24 +333,29 @@ def gather(
     judge: JudgeAgreement | None = None,
     consistency: Consistency | None = None,
     language: Language | None = None,
+    remeasured: Remeasured | None = None,
 ) -> Evidence:
     """Everything that the gates and the rule look at."""
     opened = session.opened
+    today, history = datetime.now(UTC).date(), task_history(opened.folder)
+    served = recent_traffic(history, today)
     prompt, tuned, searched = scores.get("prompt"), scores.get("fine-tune"), candidates.searched
-    answer = (
-        money(opened.task, prompt, tuned, comparison, _effort(session, candidates))
-        if prompt and tuned
-        else None
-    )
+    answer = ahead = None
+    if prompt and tuned:
+        more = [candidates.searched_tune] if candidates.searched_tune else []
+        spent = Effort.of(candidates.sweep, [*candidates.curve, *more])
+        answer = money(opened.task, prompt, tuned, comparison, spent, served)
+        ahead = money_ahead(opened.task, prompt, tuned, comparison, spent, outlook, served)
     distinct = {row.id: row for row in opened.examples}
     return Evidence(
         task=opened.task,
-        today=datetime.now(UTC).date(),
+        today=today,
         prompt=prompt,
         fine_tune=tuned,
         comparison=comparison,
         money=answer.money if answer else None,
         money_missing=answer.missing if answer else (),
+        money_ahead=ahead,
         forecast=outlook,
         n_train=len(opened.split.train),
         rows_approved=sum(row.approved_by is not None for row in distinct.values()),
@@ -372,7 +372,8 @@ def gather(
         language=language,
         knowledge=knowledge_needed(session, (*candidates.variants, *candidates.stopped)),
         stopped_by=session.meter.stopped_by,
-        history=task_history(opened.folder),
+        history=history,
+        remeasured=remeasured,
     )
 
 
@@ -438,19 +439,4 @@ def _summary(
         opened.task.seed,
         clusters=opened.clusters,
         prompt_tokens=prompt_tokens(session.benches[variant.arm], variant, opened.split.dev),
-    )
-
-
-def _effort(session: Session, candidates: Candidates) -> Effort:
-    curve = candidates.curve
-    kept = {(point.rows, point.learning_rate) for point in curve}
-    # The sweep's winner is the curve's first point; its cost counts once.
-    lost = [p for p in candidates.sweep if (p.rows, p.learning_rate) not in kept]
-    # A retraining knows the learning rate, but walks through all sizes again.
-    return Effort(
-        seconds=sum(point.seconds for point in [*lost, *curve]),
-        tokens=sum(point.train_tokens for point in [*lost, *curve]),
-        retrain_seconds=sum(point.seconds for point in curve),
-        retrain_tokens=sum(point.train_tokens for point in curve),
-        labels_used=max(point.rows for point in curve),
     )

@@ -350,6 +350,11 @@ class VariantScore(Noun):
     """For label outputs."""
 
     @property
+    def calls(self) -> int:
+        """Rows that were asked: those judged, and those whose call failed."""
+        return self.n + self.failures
+
+    @property
     def rank(self) -> tuple[bool, float]:
         """For choosing on dev: a variant whose calls fail often comes after all that answer.
 
@@ -358,7 +363,7 @@ class VariantScore(Noun):
         """
         if self.n == 0 or self.quality.estimate is None:
             return (False, 0.0)
-        return (self.failures / (self.n + self.failures) <= FAILURE_CAP, self.quality.estimate)
+        return (self.failures / self.calls <= FAILURE_CAP, self.quality.estimate)
 
 
 class CurvePoint(Noun):
@@ -435,6 +440,9 @@ class Sequential(Noun):
     rows_saved: int
     """Rows that nobody had to answer."""
     looks: int
+    clear_after: int | None = None
+    """Rows after which the answer was clear for the first time, whether or not that ended the test;
+    None where it never was."""
     e_superior: float
     """Evidence against "no gain": times that a stake on a gain has multiplied."""
     e_futile: float
@@ -595,7 +603,7 @@ class Retention(Noun):
     divergence_task: float | None
     """Mean KL divergence (base || tuned, nats a token) over the answers of the task's dev rows."""
     divergence_general: float | None
-    """The same over general text."""
+    """The same over the base's own answers to messages of the suite."""
     trade_offs: tuple[TradeOff, ...] = ()
     """The fine-tune that was best on dev, then the remedies that were tried, in their order."""
 
@@ -676,7 +684,8 @@ class Language(Noun):
     inputs: Interval
     """Of the rows' inputs as plain text, base model."""
     tokens_per_word: dict[str, float]
-    """Of `general` and `inputs`."""
+    """Of general text, the inputs and the targets, by the names `general`, `inputs` and
+    `targets`."""
     untuned: Interval
     """Of the targets after the fine-tune's own short prompt, base model."""
     prompted: Interval | None
@@ -701,6 +710,20 @@ class Knowledge(Noun):
     """Dev quality of the prompted model by the instructions alone; None where it was not asked."""
     closed_book_beyond: Interval | None
     """The same over the dev rows that count in `beyond_input`."""
+
+
+class Remeasured(Noun):
+    """The winner of an earlier run, under the task as it was then and as it is now."""
+
+    run: str
+    name: str
+    """Of the variant."""
+    parts: tuple[str, ...]
+    """Of the task that changed in between."""
+    before: Interval
+    """Dev quality in that run, by its metric."""
+    after: Interval
+    """Dev quality now: the same variant, judged by what the task asks now."""
 
 
 # --- deciding -------------------------------------------------------------------------------
@@ -734,10 +757,12 @@ class Money(Noun):
     """Retraining, hosting and people's time, per month."""
     horizon_months: float
     calls_per_month: float
+    volume: Literal["stated", "measured"] = "stated"
+    """Where `calls_per_month` comes from: the task file, or the traffic that Trimtab served."""
     break_even_calls: float | None
     """Calls a month at which the fine-tune starts to pay; None means never."""
     p_pays: float
-    """Probability that the fine-tune pays at the stated volume (Monte-Carlo)."""
+    """Probability that the fine-tune pays at this volume (Monte-Carlo)."""
     saving_per_month: Interval
     assumptions: tuple[str, ...] = ()
     curve: tuple[tuple[float, float, float], ...] = ()
@@ -846,6 +871,12 @@ class Spent(Noun):
             money=self.money + more.money,
         )
 
+    def within(self, left: Spent) -> bool:
+        """Whether `left` pays for its seconds, calls and money."""
+        return (
+            self.seconds <= left.seconds and self.calls <= left.calls and self.money <= left.money
+        )
+
     @classmethod
     def by_stage(cls, parts: Iterable[Spent]) -> dict[tuple[str, Arm | None], Spent]:
         """The sum of each stage and arm, in the order of first appearance."""
@@ -906,3 +937,17 @@ class Decision(Noun):
     settings: dict[str, JsonValue]
     """The resolved task file."""
     environment: dict[str, JsonValue]
+
+    @property
+    def winner(self) -> Variant | None:
+        """The variant to use now; None where none could be measured."""
+        return self.variant(self.verdict.winner)
+
+    def variant(self, identity: str | None) -> Variant | None:
+        """By its id; None where there is none of it."""
+        return next((each for each in self.variants if each.id == identity), None)
+
+    def score_of(self, identity: str | None) -> VariantScore | None:
+        """What the sealed test measured of this finalist; None where it did not meet it."""
+        scores = (self.prompt, self.fine_tune)
+        return next((s for s in scores if s is not None and s.variant == identity), None)

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import io
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from decisions import write_task
 from engine.endpoint import Endpoint
-from trimtab import cli
+from trimtab import cli, pipeline
+from trimtab.types import Decision
 
 
 @dataclass(frozen=True)
@@ -40,3 +44,19 @@ def endpoint() -> Iterator[Endpoint]:
     server = Endpoint()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="package")
+def decided(tmp_path_factory) -> tuple[Path, Decision]:
+    """A folder whose task was decided, and the decision. Not to be changed: see `folder`."""
+    root = tmp_path_factory.mktemp("decided")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRIMTAB_CACHE", str(root / "cache"))
+        return root / "task", pipeline.decide(write_task(root / "task")).decision
+
+
+@pytest.fixture
+def folder(decided, tmp_path, monkeypatch) -> Path:
+    """A copy of the decided folder, with a database of its own."""
+    monkeypatch.delenv("TRIMTAB_DATABASE", raising=False)
+    return shutil.copytree(decided[0], tmp_path / "task", symlinks=True)

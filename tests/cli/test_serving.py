@@ -2,29 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
-from decisions import write_task
-from trimtab import pipeline
 from trimtab.store.database import Database
 from trimtab.store.deployments import current, history
 from trimtab.store.keys import list_keys
-
-
-@pytest.fixture(scope="module")
-def decided(tmp_path_factory):
-    root = tmp_path_factory.mktemp("decided")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRIMTAB_CACHE", str(root / "cache"))
-        return root / "task", pipeline.decide(write_task(root / "task")).decision
-
-
-@pytest.fixture
-def folder(decided, tmp_path, monkeypatch):
-    monkeypatch.delenv("TRIMTAB_DATABASE", raising=False)
-    return shutil.copytree(decided[0], tmp_path / "task", symlinks=True)
 
 
 @pytest.fixture

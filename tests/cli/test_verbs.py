@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from decisions import rows, write_rows, write_task
+from decisions import both_arms, rows, write_rows, write_task
 from trimtab.task.load import load_task
 from trimtab.task.open import open_task
 
@@ -93,6 +93,13 @@ def test_plan_shows_each_stage_and_the_budget(trimtab, tmp_path) -> None:
     assert "prompt search" in ended.out
     assert re.search(r"Hard limit\s+50,000\s+30\smin", ended.out)
     assert "No fine-tune: the task names no model that can be tuned here" in ended.out
+
+
+def test_plan_tells_the_sizes_and_what_a_further_one_costs(trimtab, tmp_path, tiny_model) -> None:
+    ended = trimtab("plan", write_task(tmp_path / "task", **both_arms(tiny_model)))
+    assert ended.code == 0
+    assert "Training sizes: 16, 32 rows, of 40." in ended.out
+    assert "a further size costs its own epochs" in " ".join(ended.out.split())
 
 
 def test_decide_shows_the_verdict_and_where_the_report_is(trimtab, tmp_path) -> None:

@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 
-from decisions import write_task
-from trimtab import pipeline
 from trimtab.store import deployments
 from trimtab.store.database import Database
 from trimtab.store.traces import add_traces
 from watch.traffic import OTHERS, week_of_calls
-
-
-@pytest.fixture(scope="module")
-def decided(tmp_path_factory):
-    root = tmp_path_factory.mktemp("decided")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRIMTAB_CACHE", str(root / "cache"))
-        return root / "task", pipeline.decide(write_task(root / "task")).decision
-
-
-@pytest.fixture
-def folder(decided, tmp_path, monkeypatch):
-    monkeypatch.delenv("TRIMTAB_DATABASE", raising=False)
-    return shutil.copytree(decided[0], tmp_path / "task", symlinks=True)
 
 
 @pytest.fixture

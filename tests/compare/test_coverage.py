@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binom
 
 from trimtab.compare.bounds import mean_bounds, wilson_bounds
-from trimtab.compare.intervals import mean_interval
+from trimtab.compare.intervals import amount_interval, mean_interval
 from trimtab.compare.paired import tango
 
 SAMPLES = 4_000
@@ -48,6 +48,17 @@ def test_bounded_means_cover(draw, floor, n):
     truth = draw(MANY, rng).mean()
     low, high = mean_bounds(draw((n, SAMPLES), rng), np.arange(n), floor, 0.95, seed=3)
     assert 0.93 <= np.mean((low <= truth) & (truth <= high)) <= 0.97
+
+
+@pytest.mark.parametrize(("n", "sigma"), [(23, 0.5), (64, 0.5), (64, 1.0)])
+def test_skewed_amounts_cover(n, sigma):
+    """An end that is left open holds."""
+    rng = np.random.default_rng(16)
+    truth, held, samples = np.exp(sigma**2 / 2), 0, 400
+    for _ in range(samples):
+        found = amount_interval(rng.lognormal(0, sigma, n).tolist(), floor=0.0)
+        held += (found.low or 0.0) <= truth and (found.high is None or truth <= found.high)
+    assert 0.90 <= held / samples <= 0.98
 
 
 def test_resampling_whole_clusters_covers():

@@ -2,7 +2,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.compare.intervals import difference_interval, mean_interval, wilson
+from trimtab.compare.intervals import (
+    amount_interval,
+    difference_interval,
+    mean_interval,
+    wilson,
+)
 
 SCORES = st.lists(st.sampled_from([0.0, 0.1, 1 / 3, 0.5, 0.9, 1.0]), min_size=2, max_size=60)
 
@@ -22,6 +27,35 @@ def test_what_is_undefined_stays_undefined():
     for interval in (wilson(1, 1), mean_interval([0.4]), difference_interval([-0.4])):
         assert interval.estimate is not None
         assert interval.low is None and interval.high is None
+
+
+def sure_answers(wrong: int) -> list[float]:
+    """Bits a byte of 23 answers: almost none for the sure ones, and some wrong ones."""
+    return [0.001 * (1 + i % 7) for i in range(23 - wrong)] + [1.7 + 0.1 * i for i in range(wrong)]
+
+
+def test_a_bound_that_few_large_values_settle_is_left_open():
+    one = amount_interval(sure_answers(1), floor=0.0)
+    assert one.estimate == pytest.approx(sum(sure_answers(1)) / 23)
+    assert one.high is None, "a third of the resamples lack the one large value"
+    assert 0 <= one.low < one.estimate
+    mirrored = amount_interval([-value for value in sure_answers(1)])
+    assert mirrored.low is None and mirrored.high > mirrored.estimate
+    several = amount_interval(sure_answers(10), floor=0.0)
+    assert several.low < several.estimate < several.high < 2
+
+
+def test_an_amount_that_cannot_be_negative_has_no_negative_bound():
+    free, bounded = (amount_interval(sure_answers(1), floor=floor) for floor in (None, 0.0))
+    assert free.low < 0 == bounded.low
+    assert (free.high, free.estimate) == (bounded.high, bounded.estimate)
+
+
+def test_even_amounts_have_both_bounds_as_student_has_them():
+    values = [float(i) for i in range(1, 41)]
+    found = amount_interval(values, floor=0.0)
+    half = 2.0227 * 11.690 / 40**0.5
+    assert (found.low, found.high) == pytest.approx((20.5 - half, 20.5 + half), abs=0.4)
 
 
 def test_one_cluster_says_nothing_about_spread():

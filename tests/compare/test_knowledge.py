@@ -26,6 +26,10 @@ def row(text: str, target: str, name: str = "1") -> Example:
         ("in Paris", "Paris France", True),  # one of two words
         ("in Paris, France", "Paris France Europe", False),  # one of three
         ("anything", "...", False),
+        ("first of all", "St", True),  # not a word of the input, although letters of one
+        ("12 Main St.", "st", False),
+        ("\u6211\u4f4f\u5728\u6771\u4eac", "\u6771\u4eac", False),  # Han writes no spaces
+        ("\u6211\u4f4f\u5728\u6771\u4eac", "\u5927\u962a", True),
     ],
 )
 def test_words_of_a_text_by_hand(text, target, more) -> None:

@@ -1,6 +1,7 @@
 import pytest
 
-from trimtab.compare.looking import FEWEST_ROWS, FIRST_LOOK, Looking
+from trimtab.compare.looking import ALPHA, CLAIMS, FEWEST_ROWS, FIRST_LOOK, Looking
+from trimtab.compare.sequential import Looks
 from trimtab.types import Example
 
 from .factories import answer, failure
@@ -32,6 +33,7 @@ def test_a_clear_gain_ends_at_the_first_look():
     sizes, looked = run(400, sometimes, lambda i: 1.0)
     assert sizes == [FIRST_LOOK]
     assert (looked.outcome, looked.rows_used, looked.rows_saved) == ("superior", 100, 300)
+    assert looked.clear_after == 100
     assert looked.interval.low > 0
 
 
@@ -64,14 +66,33 @@ def test_a_prompt_near_its_goal_is_measured_in_full():
     """The verdict asks first whether the prompt reaches the goal."""
     sizes, looked = run(300, lambda i: float(i % 2), lambda i: 1.0)
     assert sum(sizes) == 300
-    assert looked.outcome == "superior"
+    assert (looked.outcome, looked.clear_after) == ("superior", 100)
     assert run(300, lambda i: float(i % 2), lambda i: 1.0, goal=0.95)[1].rows_saved > 0
 
 
-def test_few_rows_are_one_block_without_looks():
-    sizes, looked = run(FEWEST_ROWS - 1, sometimes, lambda i: 1.0)
-    assert sizes == [FEWEST_ROWS - 1]
-    assert looked is None
+def test_few_rows_are_one_block_and_are_looked_at_one_by_one():
+    """Nothing is saved, and the answer is that of the same rows in a larger test."""
+    few = FEWEST_ROWS - 1
+    sizes, looked = run(few, sometimes, lambda i: 1.0)
+    assert sizes == [few]
+    assert (looked.outcome, looked.looks, looked.rows_saved) == ("superior", few, 0)
+    assert 0 < looked.clear_after < 50
+    whole = Looks(0.05, ALPHA, 1, CLAIMS)
+    whole.add([1.0 - sometimes(i) for i in range(few)])
+    assert looked.e_superior == pytest.approx(whole.result(0).e_superior)
+    assert looked.interval == whole.result(0).interval
+
+
+def test_few_equal_rows_are_never_clear():
+    _, looked = run(60, lambda i: float(i % 2), lambda i: float(i // 2 % 2))
+    assert (looked.outcome, looked.clear_after) == ("open", None)
+    assert looked.interval.low < 0 < looked.interval.high
+
+
+def test_few_rows_are_looked_at_between_clusters():
+    clusters = {f"e{i}": f"c{i // 20}" for i in range(60)}
+    _, looked = run(60, sometimes, lambda i: 1.0, clusters=clusters)
+    assert looked.looks == 3
 
 
 def test_later_blocks_grow_so_that_looks_stay_few():

@@ -65,6 +65,16 @@ def test_without_an_early_prompt_nothing_can_be_told(tables) -> None:
     assert found.gain.estimate is None
 
 
+def test_with_a_prompt_ahead_that_did_not_end_nothing_can_be_told() -> None:
+    best = {f"r{i}": 0.6 for i in range(40)}
+    worse = {f"r{i}": 0.5 for i in range(40)}
+    scores, spent = [best, worse, worse], [1.0, 5.0, 10.0]
+    assert plateau(scores, spent, 10.0, 0.03).state == "exhausted"
+    found = plateau(scores, spent, 10.0, 0.03, unfinished="8 nearest")
+    assert found.state == "unclear"
+    assert "8 nearest was ahead" in found.statement
+
+
 def test_prompts_whose_calls_fail_are_no_choice() -> None:
     flattering = [1.0] * 30 + [None] * 30
     assert judged([mixed(0.5), flattering], [10, 90]).state == "exhausted"

@@ -96,6 +96,14 @@ def test_an_even_bet_is_told_as_one():
     assert found.p_pays == pytest.approx(0.45, abs=0.06)
 
 
+def test_what_retraining_takes_and_how_often_is_told_as_unsure():
+    told = " ".join(work_out(priced(people=7)).money.assumptions)
+    assert "one retraining costs 3 USD, every 6 months" in told
+    assert "both give or take 30%" in told
+    names = {swing.name for swing in work_out(priced(people=7)).money.tornado}
+    assert {"months between retrainings", "one retraining", "people's upkeep a month"} <= names
+
+
 def test_the_plotted_lines_cross_at_the_break_even():
     answer = work_out(priced(value_per_correct_answer=0.01), quality=comparison(0.3)).money
     assert len(answer.curve) == 25

@@ -129,6 +129,38 @@ BRANCHES = {
         ),
         "prompt",
     ),
+    "the one at hand cannot pay, one at the goal can": (
+        evidence(
+            **{
+                **NARROW_GAIN,
+                "forecast": forecast(1_900),
+                "money": money(break_even=None, p_pays=0.0),
+                "money_ahead": money(p_pays=0.51),
+            }
+        ),
+        "collect-data",
+    ),
+    "the one at hand pays, and labels for the goal would not": (
+        evidence(
+            **{
+                **NARROW_GAIN,
+                "forecast": forecast(1_900),
+                "money_ahead": money(p_pays=0.5),
+            }
+        ),
+        "inconclusive",
+    ),
+    "one at the goal could pay, but nobody can go back": (
+        evidence(
+            **{
+                **NARROW_GAIN,
+                "forecast": forecast(1_900),
+                "money_ahead": money(),
+                "task": task(upkeep={"rollback": False}),
+            }
+        ),
+        "prompt",
+    ),
     "too little data only": (evidence(n_train=90), "collect-data"),
     "text needs 500 rows": (
         evidence(n_train=499, task=task(output={"kind": "text"}, metric="exact")),

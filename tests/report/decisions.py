@@ -407,7 +407,7 @@ def language() -> Language:
         rows=24,
         general=interval(0.9, 0.05, 13),
         inputs=interval(0.97, 0.02, 24),
-        tokens_per_word={"general": 1.3, "inputs": 2.4},
+        tokens_per_word={"general": 1.3, "inputs": 2.4, "targets": 1.9},
         untuned=interval(0.95, 0.04, 24),
         prompted=interval(0.6, 0.05, 24),
         tuned=interval(0.2, 0.03, 24),

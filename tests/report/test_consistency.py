@@ -10,7 +10,7 @@ FOUND = decisions.consistency()
 
 def test_the_sentence_names_rows_sources_and_the_difference():
     told = consistency.told(FOUND).replace(values.SPACE, " ")
-    assert "on 30 of 64 dev rows: sampled answers, other forms of the input" in told
+    assert "on 30 of 64 dev rows: sampled answers (2), other forms of the input (2)" in told
     assert "differs by +0.15 [+0.08, +0.22], fine-tune minus prompt" in told
     alone = FOUND.model_copy(update={"arms": FOUND.arms[:1], "difference": None})
     assert consistency.told(alone).startswith("8 nearest demonstrations, constrained was asked")

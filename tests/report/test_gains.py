@@ -10,7 +10,9 @@ from . import decisions
 def test_domain_language_is_told_with_its_share():
     told = gains.language_told(decisions.language()).replace(values.SPACE, " ")
     assert "0.97 bits on a byte of the task's inputs and 0.90 on a byte of general text" in told
-    assert "A word takes 2.4 tokens in the inputs and 1.3 in general text." in told
+    assert (
+        "Tokens to a word: 2.4 in the inputs, 1.9 in the targets and 1.3 in general text." in told
+    )
     assert told.endswith("the fine-tune saves all.")
     part = decisions.language().model_copy(update={"closed": 0.42})
     assert "saves 42" in gains.language_told(part)

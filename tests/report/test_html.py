@@ -61,6 +61,7 @@ KEPT_FIELDS = {
     "source",
     "compared",
     "unit",
+    "volume",
 }
 KEPT_KEYS = (
     set(Decision.model_json_schema()["properties"])
@@ -141,7 +142,7 @@ def test_the_key_numbers_are_those_of_the_decision(page):
         "better on 118 rows, worse on 31, equal on 48",
         "Smallest detectable difference with this many rows: 0.05",
         "USD 19.02 [6.10, 34.40]",
-        "3 of 200",
+        "3 of 203",
     ):
         assert expected in page.text, expected
 
@@ -173,7 +174,7 @@ def test_status_is_told_by_a_word_and_not_by_colour_alone(page):
 
 
 def test_how_to_use_the_winner_quotes_the_run():
-    decision = decisions.complete().model_copy(update={"run": "runs/a b; rm -rf ~"})
+    decision = decisions.complete().model_copy(update={"run": "a b; rm -rf ~"})
     page = Page(render_html(decision))
     assert "trimtab predict 'runs/a b; rm -rf ~' < inputs.jsonl > answers.jsonl" in page.text
     assert "trimtab.load('runs/a b; rm -rf ~')" in page.text

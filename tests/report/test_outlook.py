@@ -1,7 +1,11 @@
 """What the report says of the forecast's further answers, and of looks at the sealed test."""
 
+from html import escape
+
+from trimtab.report import values
 from trimtab.report.html import render_html
-from trimtab.report.view import looked, outlook
+from trimtab.report.looks import looked, readings
+from trimtab.report.view import outlook
 from trimtab.types import Interval, RowsNeeded, Sequential
 
 from . import decisions
@@ -56,7 +60,7 @@ def test_a_prompt_out_of_reach_is_told():
     assert "passed at no number of rows" in said[0]
 
 
-def decided(rows_saved, outcome):
+def decided(rows_saved, outcome, **changes):
     decision = decisions.complete()
     found = Sequential(
         outcome=outcome,
@@ -66,6 +70,7 @@ def decided(rows_saved, outcome):
         e_superior=55.0,
         e_futile=0.1,
         interval=interval(0.17, 0.08),
+        **changes,
     )
     comparison = decision.comparison.model_copy(
         update={"sequential": found, "fixed_rows": interval(0.17, 0.05) if rows_saved else None}
@@ -87,3 +92,25 @@ def test_a_test_that_ran_to_its_end_says_so():
 
 def test_a_test_without_looks_says_nothing():
     assert looked(decisions.complete()) == ""
+
+
+def test_both_readings_of_a_full_test_stand_side_by_side():
+    decision = decided(0, "superior", clear_after=45)
+    said = looked(decision)
+    assert "was clear after 45 rows" in said and "all its rows decide" in said
+    fixed, bets = readings(decision)
+    assert (fixed.decides, bets.decides) == (True, False)
+    alone = decision.comparison.rows_alone or decision.comparison.difference
+    assert fixed.difference == values.interval(alone, signed=True)
+    assert bets.difference.replace(values.SPACE, " ") == "+0.17 [+0.09, +0.25]"
+    assert "against no gain 55 (asked 240)" in bets.says
+    assert "against a gain that matters 0.1 (asked 40)" in bets.says
+    page = render_html(decision)
+    assert escape(bets.says) in page and escape(fixed.says) in page
+
+
+def test_where_the_test_ended_early_the_bets_decide():
+    fixed, bets = readings(decided(100, "superior"))
+    assert (fixed.decides, bets.decides) == (False, True)
+    assert "too narrow" in fixed.says
+    assert readings(decisions.complete()) == []

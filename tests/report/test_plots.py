@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trimtab.measure.sizes import MOST_SIZES, nested_sizes
 from trimtab.report import plots
 from trimtab.report.plots import svg
 
@@ -97,6 +98,25 @@ def test_seeds_of_one_size_stand_side_by_side():
     root = tree(plots.learning_curve, decision.model_copy(update={"curve": twins}))
     across = [e.get("x") for e in root.iter("rect") if e.get("class") == "fine-tune"][1:]
     assert len(set(across)) == 3
+
+
+def test_six_sizes_with_three_seeds_each_stay_apart_on_the_page():
+    decision = decisions.complete()
+    point = decision.curve[0]
+    points = tuple(
+        point.model_copy(update={"rows": rows, "seed": seed})
+        for rows in nested_sizes(500, MOST_SIZES)
+        for seed in range(3)
+    )
+    forecast = decision.forecast.model_copy(
+        update={"curve": ((50, 0.5, 0.4, 0.6), (4000, 1, 1, 1))}
+    )
+    found = decision.model_copy(update={"curve": points, "forecast": forecast})
+    root = tree(plots.learning_curve, found, 760.0)
+    marks = [e for e in root.iter("rect") if e.get("class") == "fine-tune"][1:]
+    across = sorted(float(e.get("x")) for e in marks)
+    assert len(across) == 18
+    assert all(after - before > 3 for before, after in pairwise(across))
 
 
 def test_without_money_only_the_plot_by_tokens_remains():

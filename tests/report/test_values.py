@@ -80,6 +80,12 @@ def test_undefined_bounds_are_said_and_not_faked():
     assert plain(values.money_interval(money, "EUR")) == "EUR 3.20 (interval undefined)"
 
 
+def test_a_bound_that_is_known_is_told_without_the_other():
+    assert plain(values.interval(interval(0.61, 0.57, None))) == "0.61 [0.57, unknown]"
+    assert plain(values.interval(interval(0.1, None, 0.3), signed=True)) == "+0.10 [unknown, +0.30]"
+    assert plain(values.money_interval(interval(3, 2, None), "EUR")) == "EUR 3.00 [2.00, unknown]"
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [(0.971, "97 %"), (1.0, "> 99 %"), (0.0, "< 1 %"), (0.999, "> 99 %"), (0.5, "50 %")],

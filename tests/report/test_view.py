@@ -1,6 +1,6 @@
 import pytest
 
-from trimtab.report import values, view
+from trimtab.report import looks, values, view
 from trimtab.report.html import render_html
 from trimtab.types import Case, Interval, Latency, Spent
 
@@ -13,7 +13,7 @@ def test_both_arms_show_the_numbers_of_their_own_score():
     assert quality.prompt.startswith("0.61 ")
     assert quality.fine_tune.startswith("0.78 ")
     assert quality.goal.endswith("0.85")
-    assert rows["Failed calls"].prompt == "3 of 200"
+    assert rows["Failed calls"].prompt == "3 of 203"
     assert rows["Failed calls"].fine_tune == "0 of 200"
     assert rows["Cost of 1,000 calls"].goal == ""
     assert rows["Latency, 95th percentile"].goal.startswith("≤")
@@ -156,11 +156,11 @@ def test_the_gravest_finding_comes_first():
 
 def test_winner_budget_and_currency():
     decision = decisions.complete()
-    assert view.winner(decision) == decisions.TUNED
+    assert decision.winner == decisions.TUNED
     assert view.budget(decision).calls == 20_000
     assert view.currency(decision) == "USD"
     assert view.currency(decision.model_copy(update={"money": None})) == "USD"
-    assert view.winner(decisions.sparse()) is None
+    assert decisions.sparse().winner is None
     assert view.budget(decisions.sparse()) is None
     assert view.currency(decisions.sparse()) == ""
 
@@ -174,10 +174,10 @@ def test_why_missing_prefers_the_budget():
 
 
 def test_what_the_interval_allows_for_is_told():
-    told = view.drawn(decisions.complete()).replace(values.SPACE, " ")
+    told = looks.drawn(decisions.complete()).replace(values.SPACE, " ")
     assert told == (
         "The interval allows for prompt layout (± 0.04); over rows alone it is "
         "+0.17 [+0.14, +0.20]. Not in it, because it was not drawn often enough to tell: "
         "training seed."
     )
-    assert view.drawn(decisions.sparse()) == ""
+    assert looks.drawn(decisions.sparse()) == ""

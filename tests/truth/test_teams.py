@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from benchmarks.truth.teams import ROWS, Team, draw_team, tell
+from benchmarks.truth.teams import ROWS, Luck, Team, draw_team, tell
 
 from trimtab.prompt.variants import constrained
 from trimtab.task.split import place_rows
@@ -77,6 +77,41 @@ def test_nearest_demonstrations_come_from_the_largest_pool_that_the_team_has():
     ]
     assert shares == pytest.approx([0.6, 0.9])
     assert len(made.prompts(49)[0]) == 1
+
+
+def test_rows_that_trimtab_would_not_train_on_make_no_second_arm():
+    """75 rows leave 25 to train on."""
+    told = tell(world([0.5, 0.6, 0.6], FAR_BETTER), team(rows=75))
+    assert told.tuned is None
+    assert told.forecast is None
+
+
+def test_a_team_that_knows_the_test_measures_what_is_true():
+    made = world([0.5, 0.6, 0.6], FAR_BETTER)
+    (prompt, tuned) = tell(made, team(), Luck(dev=False, test=False)).scores
+    assert (prompt.quality.estimate, tuned.quality.estimate) == pytest.approx((0.6, 1.0))
+    assert prompt.quality.high - prompt.quality.low < 0.04
+
+
+def test_a_team_that_knows_dev_always_chooses_the_best():
+    made = world([0.5, 0.60, 0.62], {25: 0.60, 50: 0.61, 100: 0.62})
+    told = [tell(made, team(number=n), Luck(dev=False)) for n in range(10)]
+    assert {each.prompt.name for each in told} == {"prompt 2"}
+    assert {each.tuned.name for each in told} == {"tuned 100"}
+
+
+def test_where_the_money_is_known_it_pays_or_does_not():
+    made = world([0.5, 0.6, 0.6], FAR_BETTER)
+    found = {tell(made, team(number=n, calls=4e4), Luck(money=False)).money.p_pays for n in TEAMS}
+    assert found == {0.0, 1.0} or found == {1.0}
+    assert 0 < tell(made, team(calls=2e4)).money.p_pays < 1
+
+
+def test_a_team_that_knows_the_curve_hears_of_the_first_size_that_is_enough():
+    made = world([0.5], {25: 0.5, 50: 0.5, 100: 0.5, 200: 0.92, 400: 0.95})
+    known = Luck(curve=False)
+    assert tell(made, team(rows=200), known).forecast.rows_needed == 200
+    assert tell(made, team(rows=200, goal=0.99), known).forecast.rows_needed is None
 
 
 def test_samples_are_independent_draws_of_the_whole_pool():

@@ -3,8 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
-from benchmarks.truth.scoreboard import OURS, Case, case, coverage, figures, words
-from benchmarks.truth.teams import effort
+from benchmarks.truth.scoreboard import OURS, Case, case, coverage, figures, reasons, words
 from benchmarks.truth.verdicts import (
     Stakes,
     Truth,
@@ -16,7 +15,7 @@ from benchmarks.truth.verdicts import (
     truth,
 )
 
-from trimtab.decide.money import money
+from trimtab.decide.money import Effort, money
 from trimtab.types import Forecast, Interval
 
 from .factories import team, world
@@ -47,7 +46,7 @@ def test_a_saving_is_trimtabs_own_where_nothing_is_uncertain():
     saving(made, team(), prompt, tuned)  # what is kept must not depend on who asked first
     scores = [made.true(each, mine.train) for each in (prompt, tuned)]
     difference = made.true_difference(prompt, tuned, mine.train)
-    spent = effort(made, [each.point for each in made.trained])
+    spent = Effort.of(made.sweep, [each.point for each in made.trained])
     found = money(mine.task(made.task), *scores, difference, spent).money
     assert saving(made, mine, prompt, tuned) == pytest.approx(found.saving_per_month.estimate)
 
@@ -85,6 +84,15 @@ def test_as_good_and_cheaper_is_a_gain():
     busy = team(calls=3e8, value=0.0)
     assert truth(world([0.6], alike), busy).words == {"fine-tune"}
     assert "fine-tune" not in truth(world([0.6], alike, tokens=(20, 20)), busy).words
+
+
+def test_the_net_gap_is_what_is_left_once_costs_are_taken_off():
+    made, mine = world([0.5], BETTER), team(goal=0.95)
+    prompt, last = made.fixed[0].variant, made.trained[-1].variant
+    known = truth(made, mine)
+    assert known.net * mine.calls * mine.value == pytest.approx(saving(made, mine, prompt, last))
+    assert 0 < known.net < known.gap
+    assert truth(made, team(calls=100.0)).net < 0
 
 
 def test_a_forgone_gain_is_regretted_and_so_is_a_wrong_fine_tune():
@@ -156,4 +164,5 @@ def test_shares_are_of_the_cases_that_they_name():
     found = coverage(cases)
     assert found["difference"]["n"] == 10
     assert set(words(cases)) == {"fine-tune"}
+    assert sum(row[-1] for row in reasons([*cases, small])) == sum(bool(c.why) for c in cases)
     assert isinstance(cases[0], Case)

@@ -146,7 +146,14 @@ def drift(subject: Subject, table: Table) -> Finding | None:
     if subject.contract.kind != "label":
         new = new[:0]
     if len(new):
-        message += f"; {len(new):,} of the late ones have a label that no early one has"
+        labels, counts = np.unique(table.targets[new], return_counts=True)
+        # A label of k rows has all of them in the later half by chance once in 2^k times.
+        by_chance = min(1.0, len(np.unique(table.targets[sample])) * 0.5 ** int(counts.max()))
+        figures |= {"new_labels": float(len(labels)), "new_labels_p": by_chance}
+        message += (
+            f"; {len(new):,} of the late ones have a label that no early one has "
+            f"({len(labels)} such labels, p {by_chance:.3f})"
+        )
     message += "; the test rows are drawn from all times, so the scores say nothing of the future"
     warn = drifting or len(new) > 0
     flags = flagged_at(subject, new, "a label that only late rows have")

@@ -30,6 +30,11 @@ def plan(
                 "The endpoint trains, in its own time; the fine-tune arm waits for up to "
                 f"{planned.arm_seconds / 60:.0f} minutes."
             )
+        elif len(planned.train_sizes) > 1:
+            console.print(
+                "Each size goes on from the one before, so a further size costs its own epochs, "
+                "and no training from the start."
+            )
     else:
         console.print(f"No fine-tune: {planned.no_tuning}.", markup=False)
     console.print("The prompt search tries, one after the other:")

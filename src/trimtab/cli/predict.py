@@ -25,7 +25,7 @@ def predict(
     with tempfile.TemporaryDirectory() as temporary:
         texts = read_traffic(inputs or _spool(sys.stdin.buffer, Path(temporary)))
     predictor = load(run, lambda line: typer.echo(line, err=True))
-    for prediction in predictor.predict_many(texts):
+    for prediction in predictor.predict_each(texts):
         typer.echo(prediction.model_dump_json())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,10 +49,12 @@ def promote(
     database: DatabaseUrl = None,
 ) -> None:
     """Let a variant serve: at once, without a restart of the server."""
+    from trimtab.parity import require_parity
     from trimtab.serve.promotion import find_candidate, this_user
     from trimtab.store import deployments as registry
 
-    found = find_candidate(target, task)
+    prove = partial(require_parity, progress=lambda line: typer.echo(line, err=True))
+    found = find_candidate(target, task, prove)
     with opened_database(found.task_folder, database) as opened:
         change = registry.promote(
             opened, found.task, found.deployed, role.value, share, by or this_user(), reason

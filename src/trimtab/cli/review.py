@@ -68,8 +68,9 @@ def _export(task: Path, file: Path, kind: Format, by: str | None, url: str | Non
     from trimtab.task.load import load_task
 
     settings = load_task(task)
+    folder = task if task.is_dir() else task.parent
     with opened_database(task, url) as opened:
-        count = export_reviews(opened, settings, file, kind, by or this_user())
+        count = export_reviews(opened, settings, folder, file, kind, by or this_user())
     typer.echo(f"{count:,} items in {file}.")
     if kind == "label-studio":
         typer.echo("The labelling configuration that shows them:")

@@ -10,6 +10,7 @@ import typer
 from trimtab.cli.promote import By, DatabaseUrl, TaskFolder, opened_database, task_name
 
 if TYPE_CHECKING:
+    from trimtab.errors import TrimtabError
     from trimtab.watch.check import Looked
 
 _ALARM = 1
@@ -40,10 +41,15 @@ def watch(
 
     show = _show_json if json_ else _show
     if once:
+        failed: list[TrimtabError] = []
         with opened_database(task, database) as opened:
-            looked, moved = look(open_watched(task, opened))
+            looked, moved = look(open_watched(task, opened), failed.append)
         show(looked, moved)
-        if looked.standing:
+        for error in failed[1:]:
+            typer.echo(f"error: {error}", err=True)
+        if failed:
+            raise failed[0]
+        if looked is not None and looked.standing:
             raise typer.Exit(_ALARM)
         return
     folder = task if task.is_dir() else task.parent
@@ -53,7 +59,7 @@ def watch(
             database or default_url(folder),
             every * 60,
             show,
-            lambda line: typer.echo(f"error: {line}", err=True),
+            lambda error: typer.echo(f"error: {error}", err=True),
         )
     except KeyboardInterrupt:
         raise typer.Exit(_INTERRUPTED) from None
@@ -71,7 +77,16 @@ def _close(task: Path, alarm: str, reason: str | None, by: str | None, url: str 
     typer.echo(f"Closed {closed.id} ({closed.kind}).")
 
 
-def _show(looked: Looked, moved: str | None) -> None:
+def _show(looked: Looked | None, moved: str | None) -> None:
+    if looked is not None:
+        _show_looked(looked)
+    if moved is not None:
+        typer.echo(f"  {moved}")
+    for problem in looked.problems if looked else ():
+        typer.echo(f"error: {problem}", err=True)
+
+
+def _show_looked(looked: Looked) -> None:
     found = looked.check
     typer.echo(
         f"{found.time:%Y-%m-%d %H:%M} UTC  {found.task}, {found.calls:,.0f} calls since "
@@ -85,17 +100,13 @@ def _show(looked: Looked, moved: str | None) -> None:
         wish = "retrain" if alarm.retrain else f"review {alarm.labels_wanted} calls"
         ask = f"; {wish}" if alarm.retrain or alarm.labels_wanted else ""
         typer.echo(f"  ALARM   {alarm.id} {alarm.kind}, {new}{ask}")
-    if moved is not None:
-        typer.echo(f"  {moved}")
-    for problem in looked.problems:
-        typer.echo(f"error: {problem}", err=True)
 
 
-def _show_json(looked: Looked, moved: str | None) -> None:
+def _show_json(looked: Looked | None, moved: str | None) -> None:
     import json
 
-    standing = [alarm.model_dump(mode="json") for alarm in looked.standing]
-    shown = {"check": looked.check.model_dump(mode="json"), "alarms": standing, "moved": moved}
-    typer.echo(json.dumps(shown))
-    for problem in looked.problems:
+    check = looked.check.model_dump(mode="json") if looked else None
+    standing = [alarm.model_dump(mode="json") for alarm in looked.standing] if looked else []
+    typer.echo(json.dumps({"check": check, "alarms": standing, "moved": moved}))
+    for problem in looked.problems if looked else ():
         typer.echo(f"error: {problem}", err=True)

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from trimtab.compare.bounds import Array, sign_flip_p
-from trimtab.compare.intervals import cluster_codes, difference_interval, mean_interval
+from trimtab.compare.intervals import cluster_codes, difference_interval, mean_over_rows
 from trimtab.compare.layouts import Components, components
 from trimtab.compare.paired import FLIPS
 from trimtab.compare.records import answer_key
 from trimtab.types import (
     ArmConsistency,
     Consistency,
-    Interval,
     Record,
     Scored,
     Source,
@@ -126,7 +125,7 @@ def _arm(
         variant=asked.variant.id,
         name=asked.variant.name,
         arm=asked.variant.arm,
-        kept=_mean(kept, clusters, seed),
+        kept=mean_over_rows(kept, clusters, seed),
         worst_answer=_worst_answer(asked),
         sources=tuple(sources),
         variance=_variance(asked),
@@ -147,7 +146,7 @@ def _steady(asked: Asked, source: Source, clusters: Mapping[str, str], seed: int
     spread = components(table)
     return Steady(
         source=source,
-        kept=_mean(kept_shares(first, varied), clusters, seed),
+        kept=mean_over_rows(kept_shares(first, varied), clusters, seed),
         variations=tuple(
             _variation(name, first, answers, None if means is None else float(means[place]))
             for place, (name, answers) in enumerate(varied.items(), start=1)
@@ -213,8 +212,3 @@ def _score(answers: Answers, row: str) -> float | None:
 
 def _same(one: Told, other: Told) -> bool:
     return one.says is not None and one.says == other.says
-
-
-def _mean(shares: Mapping[str, float], clusters: Mapping[str, str], seed: int) -> Interval:
-    names = [clusters.get(row, row) for row in shares]
-    return mean_interval(list(shares.values()), names, seed=seed)

@@ -9,7 +9,8 @@ from trimtab.compare.sequential import Looks, Standing, block_ends, largest_clus
 from trimtab.types import Example, Record, Sequential
 
 FEWEST_ROWS = 200
-"""Test rows below which nothing is ended early: there is too little to save."""
+"""Test rows below which nothing is ended early: there is too little to save. They are looked at one
+by one all the same, and what that says stands beside the result and decides nothing."""
 FIRST_LOOK = 100
 """Rows before the first look, so that whatever else is measured rests on as many at least."""
 BLOCK = 50
@@ -41,7 +42,8 @@ class Looking:
     ) -> None:
         self._rows, self._metric, self._clusters = rows, metric, clusters
         names = self._names([row.id for row in rows])
-        self._ends = _ends(names) if len(rows) >= FEWEST_ROWS else [len(rows)]
+        self._may_end = len(rows) >= FEWEST_ROWS
+        self._ends = _ends(names) if self._may_end else [len(rows)]
         largest = largest_cluster(names)
         self._asked = 0
         self._looks = Looks(least, ALPHA, largest, CLAIMS)
@@ -58,14 +60,17 @@ class Looking:
     def add(self, prompt: Sequence[Record], fine_tune: Sequence[Record]) -> None:
         """Both finalists' records of a block."""
         examples, before, after = shared_scores(prompt, fine_tune, self._metric)
-        names = self._names(examples)
-        self._looks.add((after - before).tolist(), names)
+        names, gains = self._names(examples), (after - before).tolist()
+        start = 0
+        for end in [len(gains)] if self._may_end else block_ends(len(gains), 1, names):
+            self._looks.add(gains[start:end], names[start:end])
+            start = end
         self._standing.add(before.tolist(), names)
 
     @property
     def looked(self) -> Sequential | None:
-        """What the looks found; None where there was no more than one block to look at."""
-        if len(self._ends) == 1:
+        """What the looks found; None where there was no more than one row to look at."""
+        if len(self._rows) < 2:
             return None
         return self._looks.result(len(self._rows) - self._asked)
 

@@ -13,6 +13,7 @@ from trimtab.prompt.search import LAST_SHARE
 from trimtab.types import FAILURE_CAP, Interval, Plateau
 
 _LEVEL = 0.95
+_NOTHING = Interval(estimate=None, low=None, high=None, n=0, method="none")
 State = Literal["exhausted", "rising", "unclear"]
 _WORDS: dict[State, str] = {
     "exhausted": "exhausted",
@@ -28,6 +29,7 @@ def plateau(
     least: float,
     clusters: Mapping[str, str] | None = None,
     seed: int = 0,
+    unfinished: str | None = None,
 ) -> Plateau:
     """What the last LAST_SHARE of `total` added to the best dev score.
 
@@ -41,14 +43,16 @@ def plateau(
     once among all, and each row judges only choices that were made without it: the leave-one-out
     bootstrap (Efron & Tibshirani 1997, JASA 92:548-560). Where the two choices are never different,
     the last part bought nothing, for certain.
+
+    `unfinished` names a candidate that was ahead when the budget ended it: then nothing is certain.
     """
+    if unfinished is not None:
+        return _said("unclear", _NOTHING, least, f"{unfinished} was ahead as the budget ended")
     usable = [i for i, each in enumerate(scores) if _failed(each) <= FAILURE_CAP]
     early = [i for i in usable if spent[i] <= (1 - LAST_SHARE) * total]
     if not early:
-        nothing = Interval(estimate=None, low=None, high=None, n=0, method="none")
-        return _said(
-            "unclear", nothing, least, "no prompt had seen all rows before its last part began"
-        )
+        why = "no prompt had seen all rows before its last part began"
+        return _said("unclear", _NOTHING, least, why)
     rows = list(scores[early[0]])
     names = [clusters.get(row, row) for row in rows] if clusters else rows
     table = np.array([[_number(scores[i][row]) for row in rows] for i in usable])

@@ -89,6 +89,7 @@ class Looks:
         self._as_good = _Stake(-least, "above", least)
         self._worse = _Stake(-least, "below", least)
         self._sum, self._rows = 0.0, 0
+        self._clear_after: int | None = None
 
     def add(self, differences: Sequence[float], clusters: Sequence[str] | None = None) -> None:
         """The next rows, whole clusters only. Raises ValueError for one outside [-1, 1]."""
@@ -99,6 +100,8 @@ class Looks:
         self._weights.append(weights)
         self._sum += float(sum(differences))
         self._rows += len(differences)
+        if self._clear_after is None and self.outcome != "open":
+            self._clear_after = self._rows
 
     @property
     def outcome(self) -> Literal["superior", "futile", "open"]:
@@ -133,6 +136,7 @@ class Looks:
             rows_used=self._rows,
             rows_saved=rows_saved,
             looks=len(self._totals),
+            clear_after=self._clear_after,
             e_superior=self._superior.e,
             e_futile=self._futile.e,
             interval=interval,

@@ -47,7 +47,7 @@ def cost_of_1000_calls(
             for call in calls.values()
         ]
         names = [clusters.get(example, example) for example in calls] if clusters else None
-        return amount_interval(amounts, names, seed=seed)
+        return amount_interval(amounts, names, seed=seed, floor=0.0)
     assert score.latency is not None
     return _scaled(score.latency.mean_interval, 1000 * per_call)
 
@@ -79,3 +79,8 @@ def _scaled(seconds: Interval | None, cost: float) -> Interval:
             "high": None if seconds.high is None else unit * seconds.high,
         }
     )
+
+
+def amount(money: float, currency: str) -> str:
+    """For a sentence: three digits that count, and no cents from 1,000 on."""
+    return f"{money:,.3g} {currency}" if abs(money) < 1000 else f"{money:,.0f} {currency}"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 
 from trimtab.compare.latency import CALLS_FOR_P95
+from trimtab.decide.thresholds import THRESHOLDS
 from trimtab.store.history import TaskHistory
+from trimtab.store.watching import Traffic
 from trimtab.task.spec import Task
 from trimtab.types import (
     Comparison,
@@ -21,6 +23,7 @@ from trimtab.types import (
     Language,
     Money,
     Plateau,
+    Remeasured,
     Retention,
     Sensitivity,
     Status,
@@ -39,7 +42,9 @@ class Evidence:
     distinct rows there are to train on, `rows_approved` of `rows_total` were approved by a named
     person. `plateau` and `sensitivity` are of the prompt search on dev, and so are
     `consistency` and `language`.
-    `history` holds the changes of the task that git and earlier runs saw. `stopped_by` names a
+    `money_ahead` is that of a fine-tune at the goal, on the rows that the forecast asks for.
+    `history` holds the changes of the task that git and earlier runs saw, and its traffic;
+    `remeasured` what the newest change did to the score. `stopped_by` names a
     budget that ended the run early, `no_tuning` the reason why no fine-tune was planned or came of
     it, `no_retention` why what it loses elsewhere cannot be measured.
     """
@@ -57,6 +62,7 @@ class Evidence:
     prompt_search_complete: bool
     plateau: Plateau | None = None
     sensitivity: Sensitivity | None = None
+    money_ahead: Money | None = None
     money_missing: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     retention: Retention | None = None
@@ -68,6 +74,7 @@ class Evidence:
     no_tuning: str | None = None
     no_retention: str | None = None
     history: TaskHistory = field(default_factory=TaskHistory)
+    remeasured: Remeasured | None = None
 
     @property
     def why_no_fine_tune(self) -> str:
@@ -79,9 +86,21 @@ class Evidence:
         return "no fine-tune was measured"
 
     @property
+    def served(self) -> Traffic | None:
+        """What production asks of the task, where the watch saw it within the last month."""
+        return recent_traffic(self.history, self.today)
+
+    @property
     def measured_difference(self) -> Band | None:
         """Fine-tune minus prompt on the test rows."""
         return band(self.comparison.difference if self.comparison else None)
+
+
+def recent_traffic(history: TaskHistory, today: date) -> Traffic | None:
+    """The traffic that the watch saw; None where that was more than a month ago."""
+    month_ago = today - timedelta(days=THRESHOLDS.stable_days)
+    seen = history.served
+    return seen if seen is not None and seen.until.date() > month_ago else None
 
 
 Band = tuple[float, float, float]
@@ -181,11 +200,17 @@ def goal_checks(score: VariantScore, task: Task) -> tuple[Check, ...]:
     )
 
 
-def constraint_checks(score: VariantScore, task: Task) -> tuple[Check, ...]:
-    """`score` against the limits that the task sets; maybe none. Latency by its interval."""
+def constraint_checks(
+    score: VariantScore, task: Task, served: Traffic | None = None
+) -> tuple[Check, ...]:
+    """`score` against the limits that the task sets; maybe none. Latency by its interval, and as
+    it is in production where this variant serves."""
     limits, checks = task.constraints, []
     if limits.p95_latency_seconds is not None:
-        checks.append(_latency_check(score, limits.p95_latency_seconds))
+        if served is not None and served.variant == score.variant:
+            checks.append(_served_check(served, limits.p95_latency_seconds))
+        else:
+            checks.append(_latency_check(score, limits.p95_latency_seconds))
     if limits.money_per_1000_calls is not None:
         checks.append(
             Check(
@@ -198,6 +223,18 @@ def constraint_checks(score: VariantScore, task: Task) -> tuple[Check, ...]:
             )
         )
     return tuple(checks)
+
+
+def _served_check(served: Traffic, limit: float) -> Check:
+    return Check(
+        f"p95 latency in seconds, as served until {served.until.date().isoformat()},",
+        "the time in seconds that 95 of 100 served calls keep to",
+        served.p95_s.estimate,
+        limit,
+        at_least=False,
+        interval=served.p95_s,
+        settle="more hours of traffic, and `trimtab watch --once` before the next decision",
+    )
 
 
 def _latency_check(score: VariantScore, limit: float) -> Check:
@@ -227,9 +264,9 @@ def settled_by(checks: Iterable[Check]) -> str:
     return "; ".join(check.settle for check in checks if check.status == "unknown")
 
 
-def meets_everything(score: VariantScore, task: Task) -> bool:
+def meets_everything(score: VariantScore, task: Task, served: Traffic | None = None) -> bool:
     """Whether every check passes; what is unmeasured, or not sure, does not."""
-    checks = goal_checks(score, task) + constraint_checks(score, task)
+    checks = goal_checks(score, task) + constraint_checks(score, task, served)
     return all(check.status == "pass" for check in checks)
 
 

@@ -83,10 +83,7 @@ def _quality(evidence: Evidence) -> Gate:
     sentence = "the two arms were not compared"
     if found is not None:
         estimate, low, high = found
-        if low > 0 and estimate >= least:
-            status = "pass"
-        elif high < least:
-            status = "fail"
+        status = _gained(found, least)
         sentence = f"fine-tune minus prompt: {estimate:+.3f} (95%: {low:+.3f} to {high:+.3f})"
         sentence += _draws(evidence.comparison)
         sentence += _layouts(evidence.sensitivity)
@@ -101,6 +98,14 @@ def _quality(evidence: Evidence) -> Gate:
         settle="more test rows" if status == "unknown" else "",
     )
     return _corrected(evidence, gate)
+
+
+def _gained(difference: tuple[float, float, float], least: float) -> Status:
+    """A gain must be sure, and as measured large enough to matter: estimate, low and high."""
+    estimate, low, high = difference
+    if low > 0 and estimate >= least:
+        return "pass"
+    return "fail" if high < least else "unknown"
 
 
 def _draws(found: Comparison | None) -> str:
@@ -188,10 +193,7 @@ def _consistency(evidence: Evidence) -> Gate:
     settle = "a larger budget, so that both finalists are asked again on dev"
     if found is not None and difference is not None:
         estimate, low, high = difference
-        if low > 0 and estimate >= least:
-            status = "pass"
-        elif high < least:
-            status = "fail"
+        status = _gained(difference, least)
         kept = ", ".join(f"{arm.arm} {arm.kept.estimate:.3f}" for arm in found.arms)
         *others, last = (_VARIED[source] for source in found.compared)
         varied = f"{', '.join(others)} and {last}" if others else last
@@ -251,10 +253,7 @@ def _learnt(found: Language, gain: float) -> Status:
     known = band(found.saved)
     if found.prompted is None or found.prompted.estimate is None or known is None:
         return "unknown"
-    least = gain * found.prompted.estimate
-    if known[1] > 0 and known[0] >= least:
-        return "pass"
-    return "fail" if known[2] < least else "unknown"
+    return _gained(known, gain * found.prompted.estimate)
 
 
 def _higher(name: str, question: str, prompt: Interval | None, tune: Interval | None) -> Gate:
@@ -277,8 +276,12 @@ def _higher(name: str, question: str, prompt: Interval | None, tune: Interval | 
 
 
 def _bounds(interval: Interval | None) -> str:
-    known = band(interval)
-    return f"{known[0]:.3f} (95%: {known[1]:.3f} to {known[2]:.3f})" if known else "not measured"
+    if interval is None or interval.estimate is None:
+        return "not measured"
+    low, high = (
+        "unknown" if each is None else f"{each:.3f}" for each in (interval.low, interval.high)
+    )
+    return f"{interval.estimate:.3f} (95%: {low} to {high})"
 
 
 def _goal_reached(evidence: Evidence) -> Gate:
@@ -306,15 +309,19 @@ def _goal_reached(evidence: Evidence) -> Gate:
 
 def _constraints(evidence: Evidence) -> Gate:
     score = evidence.fine_tune
-    checks = constraint_checks(score, evidence.task) if score else ()
+    served = evidence.served
+    checks = constraint_checks(score, evidence.task, served) if score else ()
     status: Status = worst(check.status for check in checks) if score else "unknown"
     nothing = "the task sets no limit" if score else evidence.why_no_fine_tune
     settle = settled_by(checks) if score else "measure a fine-tune"
+    found = "; ".join(check.sentence for check in checks) or nothing
+    if served is not None and (score is None or served.variant != score.variant):
+        found += f"; what serves now takes {_bounds(served.p95_s)} s for 95 of 100 calls"
     return Gate(
         name="tune-meets-constraints",
         question="Does the fine-tune keep the limits of latency and money?",
         status=status,
-        evidence="; ".join(check.sentence for check in checks) or nothing,
+        evidence=found,
         threshold="every limit that the task sets, of latency by the whole interval",
         source="task file: constraints",
         basis="measured" if score else "none",

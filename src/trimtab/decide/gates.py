@@ -21,7 +21,7 @@ from trimtab.decide.gains import GAINS
 from trimtab.decide.judge import judge_agrees
 from trimtab.decide.stability import format_stable, task_stable
 from trimtab.decide.thresholds import CHOICE, GUIDE, THRESHOLDS
-from trimtab.types import Gate, Status
+from trimtab.types import Gate, Money, Status
 
 _INVERSE: dict[Status, Status] = {"pass": "fail", "fail": "pass", "unknown": "unknown"}
 
@@ -61,7 +61,7 @@ def _prompting_exhausted(evidence: Evidence) -> Gate:
     if evidence.prompt is not None:
         checks = (
             *goal_checks(evidence.prompt, evidence.task),
-            *constraint_checks(evidence.prompt, evidence.task),
+            *constraint_checks(evidence.prompt, evidence.task, evidence.served),
         )
         status = _INVERSE[worst(check.status for check in checks)]
         sentences = [check.sentence for check in checks]
@@ -239,8 +239,8 @@ def _volume_pays(evidence: Evidence) -> Gate:
         status = "pass" if enough and likely else "fail"
         point = "no volume" if money.break_even_calls is None else f"{money.break_even_calls:,.0f}"
         found = (
-            f"pays from {point} calls a month, there are {money.calls_per_month:,.0f}; "
-            f"probability of paying {money.p_pays:.0%}"
+            f"pays from {point} calls a month, there are {money.calls_per_month:,.0f}"
+            f"{_where_counted(evidence, money)}; probability of paying {money.p_pays:.0%}"
         )
     return Gate(
         name="volume-pays",
@@ -250,9 +250,21 @@ def _volume_pays(evidence: Evidence) -> Gate:
         threshold=f"volume above break-even, with a probability of "
         f"{THRESHOLDS.probability_of_paying:.0%}",
         source=f"{GUIDE}; the probability is {CHOICE}",
-        basis="measured" if money else "none",
+        basis="none" if money is None else "asked" if money.volume == "stated" else "measured",
         blocks=True,
         settle="" if money else "; ".join(evidence.money_missing) or "measure both arms",
+    )
+
+
+def _where_counted(evidence: Evidence, money: Money) -> str:
+    """Where the calls a month come from."""
+    asked, served = evidence.task.traffic.calls_per_month, evidence.served
+    if money.volume == "stated" or served is None:
+        return " by the task file"
+    said = "nothing" if asked is None else f"{asked:,.0f}"
+    return (
+        f" as served from {served.since.date().isoformat()} to {served.until.date().isoformat()} "
+        f"(the task file says {said})"
     )
 
 

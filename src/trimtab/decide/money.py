@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from trimtab.decide.cost import cost_per_call, training_cost
-from trimtab.decide.payback import DRAWS, PRICE_ERROR, Doubt, Terms, saving_draws, tornado
+from trimtab.decide.cost import amount, cost_per_call, training_cost
+from trimtab.decide.payback import (
+    DRAWS,
+    PRICE_ERROR,
+    RETRAINING_ERROR,
+    Doubt,
+    Terms,
+    saving_draws,
+    tornado,
+)
+from trimtab.store.watching import Traffic
 from trimtab.task.spec import ModelSpec, Task
-from trimtab.types import Comparison, Interval, Money, VariantScore
+from trimtab.types import Comparison, CurvePoint, Interval, Money, VariantScore
 
 _WIDTH_95 = 2 * 1.959964
 _CURVE_POINTS = 25
@@ -26,6 +36,23 @@ class Effort:
     labels_used: int
     labels_to_buy: int = 0
 
+    @classmethod
+    def of(cls, sweep: Sequence[CurvePoint], curve: Sequence[CurvePoint]) -> Effort:
+        """What the learning-rate sweep and then every size of the curve took.
+
+        A retraining knows the learning rate, but walks through all sizes again.
+        """
+        kept = {(point.rows, point.learning_rate) for point in curve}
+        # The sweep's winner is the curve's first point; its cost counts once.
+        lost = [p for p in sweep if (p.rows, p.learning_rate) not in kept]
+        return cls(
+            seconds=sum(point.seconds for point in [*lost, *curve]),
+            tokens=sum(point.train_tokens for point in [*lost, *curve]),
+            retrain_seconds=sum(point.seconds for point in curve),
+            retrain_tokens=sum(point.train_tokens for point in curve),
+            labels_used=max(point.rows for point in curve),
+        )
+
 
 @dataclass(frozen=True)
 class MoneyAnswer:
@@ -41,18 +68,25 @@ def money(
     tune: VariantScore,
     comparison: Comparison | None,
     effort: Effort,
+    served: Traffic | None = None,
 ) -> MoneyAnswer:
-    """Break-even volume, saving and probability that the fine-tune pays at the task's volume.
+    """Break-even volume, saving and probability that the fine-tune pays at the task's volume: the
+    one `served` where Trimtab saw it, else the one that the task file says.
 
     Break-even calls a month: (F/H + R/tau + hosting + upkeep) / (c_prompt - c_tune + v dq), never
     where the denominator is not positive. The Monte-Carlo (seeded by the task) draws dq from its
-    interval, the volume from a lognormal of the stated spread, and prices within PRICE_ERROR.
+    interval, the volume from a lognormal of the stated spread, prices within PRICE_ERROR, and how
+    often a retraining is needed and what it takes within RETRAINING_ERROR.
     Raises ValueError for a task without a model to tune.
     """
     spec = task.models.tune
     if spec is None:
         raise ValueError("the task names no model to tune")
-    knowns = _knowns(task, prompt, tune, comparison, effort)
+    volume = served.calls_per_month if served is not None else task.traffic.calls_per_month
+    knowns = (
+        ("volume: set traffic.calls_per_month", volume),
+        *_knowns(task, prompt, tune, comparison, effort),
+    )
     missing = dict.fromkeys(hint for hint, value in knowns if value is None)
     if missing:
         return MoneyAnswer(None, tuple(missing))
@@ -64,11 +98,16 @@ def money(
         calls=calls,
         prompt=prompt_cost,
         tune=tune_cost,
-        fixed=labels + runs,
-        monthly=retraining / months + extra_hosting + people,
+        labels=labels,
+        runs=runs,
+        retraining=retraining,
+        every=months,
+        hosting=extra_hosting,
+        people=people,
         horizon=task.traffic.horizon_months,
         value=task.traffic.value_per_correct_answer,
         difference=difference,
+        volume="stated" if served is None else "measured",
     )
     doubt = _doubt(task, comparison)
     savings = saving_draws(terms, doubt, task.seed)
@@ -82,6 +121,7 @@ def money(
             monthly=terms.monthly,
             horizon_months=terms.horizon,
             calls_per_month=calls,
+            volume=terms.volume,
             break_even_calls=terms.break_even,
             p_pays=float((savings > 0).mean()),
             saving_per_month=Interval(
@@ -91,7 +131,7 @@ def money(
                 n=DRAWS,
                 method="Monte-Carlo",
             ),
-            assumptions=_assumptions(task, terms, effort, runs, retraining),
+            assumptions=_assumptions(task, terms, effort),
             curve=_curve(terms),
             tornado=tornado(terms, doubt, task.seed),
         )
@@ -118,7 +158,6 @@ def _knowns(
         difference = measured.estimate if measured and measured.low is not None else None
     training = "training price: set models.tune.prices.training or models.tune.machine_per_hour"
     return (
-        ("volume: set traffic.calls_per_month", task.traffic.calls_per_month),
         (
             _cost_hint("prompt", prompt, task.models.prompt),
             cost_per_call(prompt, task.models.prompt),
@@ -184,35 +223,38 @@ def _curve(terms: Terms) -> tuple[tuple[float, float, float], ...]:
     return tuple((float(v), float(v * prompt), float(terms.overhead + v * tune)) for v in volumes)
 
 
-def _assumptions(
-    task: Task, terms: Terms, effort: Effort, runs: float, retraining: float
-) -> tuple[str, ...]:
-    def amount(value: float) -> str:
-        return f"{value:,.3g} {task.currency}" if value < 1000 else f"{value:,.0f} {task.currency}"
+def _assumptions(task: Task, terms: Terms, effort: Effort) -> tuple[str, ...]:
+    def cost(value: float) -> str:
+        return amount(value, task.currency)
 
     bought = (
         f"{effort.labels_to_buy:,} labels are bought at "
-        f"{amount(task.labelling.cost_per_example or 0.0)}"
+        f"{cost(task.labelling.cost_per_example or 0.0)}"
         if effort.labels_to_buy
         else f"the {effort.labels_used:,} labels used exist already and cost nothing more"
     )
     value = (
-        f"a right answer is worth {amount(terms.value)}, and tuning adds "
+        f"a right answer is worth {cost(terms.value)}, and tuning adds "
         f"{terms.difference:+.3f} of one a call"
         if terms.value
         else "no value was given to a right answer, so quality earns nothing here"
     )
+    asked = task.traffic.calls_per_month
+    volume = f"{terms.calls:,.0f} calls a month"
+    if terms.volume == "measured":
+        said = "nothing" if asked is None else f"{asked:,.0f}"
+        volume += f" as Trimtab served them (the task file says {said})"
     return (
-        f"a call costs {amount(terms.prompt)} with the prompt and {amount(terms.tune)} with the "
+        f"a call costs {cost(terms.prompt)} with the prompt and {cost(terms.tune)} with the "
         "fine-tune, at the measured tokens or latency and without retries",
-        f"{terms.calls:,.0f} calls a month, give or take {task.traffic.calls_spread:.0%}, over "
-        f"{terms.horizon:g} months",
+        f"{volume}, give or take {task.traffic.calls_spread:.0%}, over {terms.horizon:g} months",
         bought,
-        f"the training runs of this decision cost {amount(runs)}, spread over the horizon",
-        f"one retraining costs {amount(retraining)}, every {task.upkeep.retrain_every_months:g} "
-        "months, on as many rows as now and without new labels",
-        f"people's time for upkeep costs {amount(task.upkeep.cost_per_month or 0.0)} a month; with "
-        f"retraining and additional hosting it comes to {amount(terms.monthly)}",
+        f"the training runs of this decision cost {cost(terms.runs)}, spread over the horizon",
+        f"one retraining costs {cost(terms.retraining)}, every {terms.every:g} months, on as many "
+        "rows as now and without new labels; both give or take "
+        f"{RETRAINING_ERROR:.0%} (one standard deviation)",
+        f"people's time for upkeep costs {cost(terms.people)} a month; with retraining and "
+        f"additional hosting it comes to {cost(terms.monthly)}",
         value,
         f"prices are right to within {PRICE_ERROR:.0%} (one standard deviation)",
     )

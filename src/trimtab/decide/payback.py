@@ -22,22 +22,51 @@ PRICE_ERROR = 0.1
 """Relative standard deviation of prices in the Monte-Carlo: Trimtab's choice."""
 STATED_ERROR = 0.3
 """The same of amounts that the team states, for `tornado` only: Trimtab's choice."""
+RETRAINING_ERROR = 0.3
+"""The same of how often a fine-tune is retrained and of what one retraining takes: Trimtab's
+choice. Neither has happened yet; a task that drifts asks for it sooner, and the data grow."""
 _END = 1.644854
 """Normal quantile of 95%: standard deviations from the middle to either end."""
 
 
 @dataclass(frozen=True)
 class Terms:
-    """The formula's terms: money per call, per month, and the worth of one more right answer."""
+    """The formula's terms: money per call, per month, and the worth of one more right answer.
+
+    Of the cost of having a fine-tune, `runs`, `retraining` and `hosting` are at the model's prices;
+    `labels` and `people` are not. `horizon` and `every` are in months.
+    """
 
     calls: float
     prompt: float
     tune: float
-    fixed: float
-    monthly: float
+    labels: float
+    """Once, for labels to buy."""
+    runs: float
+    """Once, for the training runs."""
+    retraining: float
+    """For one retraining."""
+    every: float
+    """Months between retrainings."""
+    hosting: float
+    """A month, beyond the prompt's."""
+    people: float
+    """A month, for upkeep."""
     horizon: float
     value: float
     difference: float
+    volume: Literal["stated", "measured"] = "stated"
+    """Where the calls come from."""
+
+    @property
+    def fixed(self) -> float:
+        """One-off cost."""
+        return self.labels + self.runs
+
+    @property
+    def monthly(self) -> float:
+        """Upkeep, people's and the model's."""
+        return self.retraining / self.every + self.hosting + self.people
 
     @property
     def overhead(self) -> float:
@@ -64,18 +93,35 @@ class Doubt:
     one_price: bool
     """Both arms pay one price, so that an error in it moves both."""
     difference: float
+    retraining: float = RETRAINING_ERROR
+    """Of what one retraining takes, at the same price."""
+    often: float = RETRAINING_ERROR
+    """Of how often there is one."""
 
-    @property
-    def log_calls(self) -> float:
-        """Standard deviation of the logarithm of the calls, whose mean stays as it is."""
-        return math.sqrt(math.log1p(self.calls**2))
+
+def _log_sd(relative: float) -> float:
+    """Standard deviation of the logarithm of an amount, from its own over its mean."""
+    return math.sqrt(math.log1p(relative**2))
+
+
+def _factors(rng: np.random.Generator, relative: float) -> Array:
+    """(DRAWS,) lognormal factors of mean 1."""
+    sd = _log_sd(relative)
+    return rng.lognormal(-(sd**2) / 2, sd, DRAWS)
+
+
+def _ends_of(middle: float, relative: float) -> tuple[float, float]:
+    """The 5% and 95% ends of a lognormal amount whose mean is `middle`."""
+    sd = _log_sd(relative)
+    centre, reach = middle * math.exp(-(sd**2) / 2), math.exp(_END * sd)
+    return centre / reach, centre * reach
 
 
 def saving_draws(terms: Terms, doubt: Doubt, seed: int) -> Array:
     """(DRAWS,) savings a month. The same chance for one seed, whatever the terms, so that terms
     compare."""
     rng = np.random.default_rng(seed)
-    calls = terms.calls * rng.lognormal(-(doubt.log_calls**2) / 2, doubt.log_calls, DRAWS)
+    calls = terms.calls * _factors(rng, doubt.calls)
     errors = rng.standard_normal((2, DRAWS))
     tune_price = np.maximum(1 + doubt.tune_price * errors[0], 0.0)
     prompt_price = np.maximum(1 + doubt.prompt_price * errors[1], 0.0)
@@ -83,7 +129,10 @@ def saving_draws(terms: Terms, doubt: Doubt, seed: int) -> Array:
         prompt_price = tune_price
     quality = rng.normal(terms.difference, doubt.difference, DRAWS).clip(-1, 1)
     per_call = terms.prompt * prompt_price - terms.tune * tune_price + terms.value * quality
-    savings: Array = calls * per_call - terms.overhead * tune_price
+    retraining = terms.retraining * _factors(rng, doubt.retraining) * _factors(rng, doubt.often)
+    at_price = terms.runs / terms.horizon + retraining / terms.every + terms.hosting
+    stated = terms.labels / terms.horizon + terms.people
+    savings: Array = calls * per_call - at_price * tune_price - stated
     return savings
 
 
@@ -145,7 +194,6 @@ def _width(swing: Swing) -> tuple[float, float]:
 def _inputs(terms: Terms, doubt: Doubt) -> Iterator[_Input]:
     away = _END * doubt.difference
     ends = (max(-1.0, terms.difference - away), min(1.0, terms.difference + away))
-    middle, reach = math.exp(-(doubt.log_calls**2) / 2), math.exp(_END * doubt.log_calls)
     if terms.value:
         yield _Input(
             "quality that tuning adds",
@@ -154,47 +202,87 @@ def _inputs(terms: Terms, doubt: Doubt) -> Iterator[_Input]:
             ends,
             lambda x: (replace(terms, difference=x), replace(doubt, difference=0.0)),
         )
-        yield _stated("worth of a right answer", "money", terms.value, terms, doubt, "value")
+        yield _stated(
+            "worth of a right answer",
+            "money",
+            terms.value,
+            doubt,
+            lambda x: replace(terms, value=x),
+        )
     yield _Input(
         "calls a month",
         "calls",
-        "stated",
-        (terms.calls * middle / reach, terms.calls * middle * reach),
+        terms.volume,
+        _ends_of(terms.calls, doubt.calls),
         lambda x: (replace(terms, calls=x), replace(doubt, calls=0.0)),
     )
     yield from _prices(terms, doubt)
-    yield _stated("upkeep a month", "money", terms.monthly, terms, doubt, "monthly")
-    yield _stated("one-off cost", "money", terms.fixed, terms, doubt, "fixed")
-    yield _stated("horizon", "months", terms.horizon, terms, doubt, "horizon")
+    yield from _retraining(terms, doubt)
+    yield _stated(
+        "people's upkeep a month",
+        "money",
+        terms.people,
+        doubt,
+        lambda x: replace(terms, people=x),
+    )
+    yield _stated(
+        "labels to buy",
+        "money",
+        terms.labels,
+        doubt,
+        lambda x: replace(terms, labels=x),
+    )
+    yield _stated(
+        "horizon",
+        "months",
+        terms.horizon,
+        doubt,
+        lambda x: replace(terms, horizon=x),
+    )
+
+
+def _retraining(terms: Terms, doubt: Doubt) -> Iterator[_Input]:
+    if not terms.retraining:
+        return
+    seldom, often = _ends_of(1 / terms.every, doubt.often)
+    yield _Input(
+        "months between retrainings",
+        "months",
+        "stated",
+        (1 / often, 1 / seldom),
+        lambda x: (replace(terms, every=x), replace(doubt, often=0.0)),
+    )
+    yield _Input(
+        "one retraining",
+        "money",
+        "measured",
+        _ends_of(terms.retraining, doubt.retraining),
+        lambda x: (replace(terms, retraining=x), replace(doubt, retraining=0.0)),
+    )
 
 
 def _stated(
     name: str,
     unit: Literal["money", "months"],
     amount: float,
-    terms: Terms,
     doubt: Doubt,
-    field: str,
+    known: Callable[[float], Terms],
 ) -> _Input:
     away = _END * STATED_ERROR * amount
-    return _Input(
-        name,
-        unit,
-        "stated",
-        (amount - away, amount + away),
-        lambda x: (replace(terms, **{field: x}), doubt),
-    )
+    ends = amount - away, amount + away
+    return _Input(name, unit, "stated", ends, lambda x: (known(x), doubt))
 
 
 def _prices(terms: Terms, doubt: Doubt) -> Iterator[_Input]:
-    """Of 1,000 calls; what the fine-tune costs besides moves with its price."""
+    """Of 1,000 calls; training and hosting of the fine-tune move with its price."""
 
     def tune(factor: float) -> Terms:
         return replace(
             terms,
             tune=terms.tune * factor,
-            fixed=terms.fixed * factor,
-            monthly=terms.monthly * factor,
+            runs=terms.runs * factor,
+            retraining=terms.retraining * factor,
+            hosting=terms.hosting * factor,
         )
 
     def ends(error: float, amount: float) -> tuple[float, float]:

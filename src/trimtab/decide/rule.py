@@ -31,7 +31,8 @@ All scores are of the sealed test, the difference is fine-tune minus prompt on t
 goals are compared with estimates, a limit of latency with the whole interval. A test of
 {looked_at_from} rows or more ends once the two are told apart; the interval then allows for the
 looks. It also allows for the prompt's layout and for training seeds, where each was drawn at least
-{fewest_draws} times. The first line that holds decides.
+{fewest_draws} times. Where Trimtab serves the task, the volume and the latency of the variant that
+serves are those of production. The first line that holds decides.
 
 1. inconclusive, if no comparison was measured: the best prompt is missing, or the fine-tune is
    missing although one was asked for and there are {fewest_rows} rows to train on, or their
@@ -47,7 +48,9 @@ looks. It also allows for the prompt's layout and for training seeds, where each
 4. collect-data, if no blocking gate fails but the amount of data, and either both arms miss the
    goal of quality and the learning curve reaches it with more rows than there are, within
    {max_reach} times its largest size; or the fine-tune shows a gain and only the amount of data
-   stands against it.
+   stands against it. In the first case the volume is judged at the goal, with the missing rows
+   bought: it must pay with a probability above {probability_of_paying_ahead:.0%}, whatever the
+   fine-tune at hand does.
 5. inconclusive, if no blocking gate fails, and the interval of the difference cannot tell a gain
    from none, or a gain is shown and a blocking gate is unknown, or the learning curve reaches the
    goal with rows that exist and were not trained on.
@@ -93,6 +96,15 @@ class _Case:
     def failed_but_data(self) -> bool:
         """Whether a blocking gate other than the amount of data fails."""
         return any(gate.name != "enough-data" for gate in self.blocked_by("fail"))
+
+    @property
+    def failed_ahead(self) -> bool:
+        """The same of a fine-tune on as many rows as the forecast asks for."""
+        ahead = self.evidence.money_ahead
+        if ahead is None:
+            return self.failed_but_data
+        failed = {gate.name for gate in self.blocked_by("fail")} - {"enough-data", "volume-pays"}
+        return bool(failed) or ahead.p_pays <= THRESHOLDS.probability_of_paying_ahead
 
     @property
     def other_gain(self) -> bool:
@@ -165,7 +177,7 @@ def _unmeasured(case: _Case) -> Verdict | None:
 def _prompt_suffices(case: _Case) -> Verdict | None:
     prompt = case.evidence.prompt
     assert prompt is not None
-    if not meets_everything(prompt, case.evidence.task):
+    if not meets_everything(prompt, case.evidence.task, case.evidence.served):
         return None
     headline = (
         f"Keep prompting: {scores(case.evidence)}; the prompt meets every goal and constraint"
@@ -195,13 +207,14 @@ def _fine_tune(case: _Case) -> Verdict | None:
 
 
 def _collect_data(case: _Case) -> Verdict | None:
-    if case.failed_but_data:
-        return None
     evidence, forecast = case.evidence, case.evidence.forecast
     reach = forecast.rows_needed if forecast else None
-    if case.goal_missed_by_all and reach is not None and reach > evidence.n_train:
+    more = reach is not None and reach > evidence.n_train
+    if case.goal_missed_by_all and more and not case.failed_ahead:
         assert forecast is not None
         return _verdict(case, "collect-data", labels_headline(evidence, forecast))
+    if case.failed_but_data:
+        return None
     if case.gain_shown and case.blocked_by("fail") and not case.blocked_by("unknown"):
         rows = rows_required(evidence)
         return _verdict(
@@ -274,7 +287,7 @@ def _verdict(case: _Case, word: Word, headline: str, first: Sequence[str] = ()) 
     measured = winner is not None and winner.quality.estimate is not None
     caution = ""
     if prompt is not None and measured and word != "fine-tune":
-        caution = warning(prompt, evidence.task, word)
+        caution = warning(prompt, evidence, word)
     return Verdict(
         word=word,
         headline=f"{headline}.{caution}",

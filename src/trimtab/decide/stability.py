@@ -2,38 +2,89 @@
 
 What is asked and what is seen must not contradict each other, and either may be missing: a stated
 date stands where nobody saw a later change, and a history of a month without one needs no date.
+Rows that carry a time are looked at too: where the later ones are of another kind, the task moved.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import date, timedelta
 
-from trimtab.decide.evidence import Evidence
+from trimtab.audit.coverage import SIGNIFICANT, WARN_AUC
+from trimtab.decide.evidence import Evidence, band
 from trimtab.decide.thresholds import CHOICE, GUIDE, THRESHOLDS
-from trimtab.types import Gate, Status
+from trimtab.store.history import MEANS
+from trimtab.types import Gate, Interval, Status
 
 _PARTS_SHOWN = 5
 _DAYS_A_MONTH = 30.44
 
 
 def task_stable(evidence: Evidence) -> Gate:
-    """Instructions, metric, scoring and output; and the calls in production, where the watch saw
-    them drift."""
+    """Instructions, metric, scoring and output; the rows, where they carry a time; and the calls in
+    production, where the watch saw them drift."""
     gate = _stable(evidence, "task-stable", "Do instructions, output and metric stand still?", "")
+    moved, rows = _rows_moved(evidence)
+    told = [gate.evidence, *_effect(evidence), *_tried(evidence), rows]
     month_ago = evidence.today - timedelta(days=THRESHOLDS.stable_days)
     drifts = [day for day in evidence.history.drifts if day > month_ago]
-    if not drifts:
+    if drifts:
+        told.append(f"production drifted, last on {max(drifts).isoformat()}, by the watch")
+    gate = gate.model_copy(update={"evidence": "; ".join(told)})
+    if not (drifts or moved):
         return gate
-    seen = f"production drifted, last on {max(drifts).isoformat()}, by the watch"
-    return gate.model_copy(
-        update={
-            "status": "fail",
-            "evidence": f"{gate.evidence}; {seen}",
-            "basis": "measured",
-            "settle": "",
-        }
-    )
+    return gate.model_copy(update={"status": "fail", "basis": "measured", "settle": ""})
+
+
+def _rows_moved(evidence: Evidence) -> tuple[bool, str]:
+    """Whether later rows surely differ from earlier ones, in inputs or in labels; in words."""
+    found = next((each for each in evidence.findings if each.check == "drift"), None)
+    if found is None:
+        return False, "rows carry no time, so early and late ones were not compared"
+    if not found.measured:
+        return False, found.message
+    area, chance = found.figures.get("auc"), found.figures.get("p_value")
+    inputs = area is not None and chance is not None and area > WARN_AUC and chance <= SIGNIFICANT
+    by_chance = found.figures.get("new_labels_p")
+    labels = by_chance is not None and by_chance <= SIGNIFICANT
+    return inputs or labels, found.message
+
+
+def _effect(evidence: Evidence) -> list[str]:
+    """What the newest change did to the measured score."""
+    found = evidence.remeasured
+    if found is None:
+        counted = any(_counted(change.parts) for change in evidence.history.changes)
+        return ["what the newest change did to the score was not measured"] if counted else []
+    now, then = found.after, found.before
+    gap = "unknown"
+    if now.estimate is not None and then.estimate is not None:
+        gap = f"{now.estimate - then.estimate:+.3f}"
+    return [
+        f"the newest change ({', '.join(found.parts[:_PARTS_SHOWN])}) moved the score by {gap}: "
+        f"the winner of {found.run}, {found.name}, scored {_score(then)} on dev before it and "
+        f"scores {_score(now)} after it"
+    ]
+
+
+def _tried(evidence: Evidence) -> list[str]:
+    """Changes that are told and do not count: prompts that were tried, answers that were graded."""
+    parts = Counter(p for change in evidence.history.changes for p in change.parts if p in MEANS)
+    told = ", ".join(f"{part} {count}" for part, count in sorted(parts.items()))
+    return [f"files that say nothing of what is asked changed too ({told})"] if parts else []
+
+
+def _counted(parts: Iterable[str], prefix: str = "") -> list[str]:
+    """Those that say what the task asks."""
+    return [part for part in parts if part.startswith(prefix) and part not in MEANS]
+
+
+def _score(interval: Interval) -> str:
+    known = band(interval)
+    if known is None:
+        return "unknown"
+    return f"{known[0]:.3f} (95%: {known[1]:.3f} to {known[2]:.3f})"
 
 
 def format_stable(evidence: Evidence) -> Gate:
@@ -45,17 +96,13 @@ def format_stable(evidence: Evidence) -> Gate:
 def _stable(evidence: Evidence, name: str, question: str, prefix: str) -> Gate:
     """The gate on all parts of the task whose names begin with `prefix`."""
     stated, seen = evidence.task.traffic.stable_since, evidence.history.since
-    parts = Counter(
-        part
+    changes = [
+        (change.day, counted)
         for change in evidence.history.changes
-        for part in change.parts
-        if part.startswith(prefix)
-    )
-    days = [
-        change.day
-        for change in evidence.history.changes
-        if any(part.startswith(prefix) for part in change.parts)
+        if (counted := _counted(change.parts, prefix))
     ]
+    parts = Counter(part for _, counted in changes for part in counted)
+    days = [day for day, _ in changes]
     last = max(days, default=None)
     month_ago = evidence.today - timedelta(days=THRESHOLDS.stable_days)
     stands_since = max((day for day in (stated, last) if day is not None), default=seen)

@@ -18,6 +18,9 @@ class Thresholds:
     """Below this a fine-tune may only adapt the format: label or JSON outputs."""
     approved_share: float = 0.9
     probability_of_paying: float = 0.9
+    probability_of_paying_ahead: float = 0.5
+    """Of a fine-tune for which rows must be labelled first. Less is asked of it, since labels bind
+    nobody: with them, the task is decided anew."""
     failure_cap: float = FAILURE_CAP
     """Share of failed calls above which nothing is concluded."""
     relative_gain: float = 0.2

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from trimtab.decide.cost import amount
 from trimtab.decide.evidence import Evidence, band, constraint_checks, goal_checks
 from trimtab.decide.gains import OTHER_GAINS
 from trimtab.decide.thresholds import THRESHOLDS
-from trimtab.task.spec import Task
 from trimtab.types import Forecast, Gate, Money, Swing, VariantScore, Word
 
 _SWINGS_TOLD = 3
@@ -26,13 +26,14 @@ def scores(evidence: Evidence) -> str:
     return f"{' and '.join(parts)} in {evidence.task.metric}" if parts else "nothing was scored"
 
 
-def warning(score: VariantScore, task: Task, word: Word) -> str:
+def warning(score: VariantScore, evidence: Evidence, word: Word) -> str:
     """What must be known before the prompt of `score` is used: what it misses or may not keep.
 
     Whole sentences that follow the headline of `word`, each after a space; maybe empty.
     """
     subject = "But this prompt" if word == "prompt" else "The best prompt, to use until then,"
-    checks = goal_checks(score, task) + constraint_checks(score, task)
+    task = evidence.task
+    checks = goal_checks(score, task) + constraint_checks(score, task, evidence.served)
     missed = [check.complaint for check in checks if check.status == "fail"]
     unsure = [check.complaint for check in checks if check.status == "unknown"]
     said = ""
@@ -58,10 +59,12 @@ def labels_headline(evidence: Evidence, forecast: Forecast) -> str:
 
     low = "unknown" if forecast.rows_low is None else beyond(forecast.rows_low)
     high = "more than can be foretold" if forecast.rows_high is None else beyond(forecast.rows_high)
+    ahead = evidence.money_ahead
+    paying = f", and pay with a probability of {ahead.p_pays:.0%}" if ahead else ""
     return (
         f"Label about {beyond(forecast.rows_needed)} more rows (95%: {low} to {high}): "
         f"{scores(evidence)}, the goal is {evidence.task.goals.quality:g}, and the learning curve "
-        "says that a fine-tune on more rows would reach it"
+        f"says that a fine-tune on more rows would reach it{paying}"
     )
 
 
@@ -117,7 +120,8 @@ def would_change(evidence: Evidence, gates: Sequence[Gate], word: Word) -> tuple
 
 
 def _standing(words: str, score: VariantScore, evidence: Evidence) -> str:
-    quality, *others = goal_checks(score, evidence.task) + constraint_checks(score, evidence.task)
+    task = evidence.task
+    quality, *others = goal_checks(score, task) + constraint_checks(score, task, evidence.served)
     known = band(score.quality)
     interval = f", 95% interval {known[1]:.3f} to {known[2]:.3f}" if known else ""
     rest = "".join(f"; {check.sentence}" for check in others)
@@ -187,7 +191,7 @@ def _swings(money: Money) -> list[str]:
 
 def _amount(value: float, swing: Swing, currency: str) -> str:
     if swing.unit == "money":
-        return f"{value:,.3g} {currency}" if abs(value) < 1000 else f"{value:,.0f} {currency}"
+        return amount(value, currency)
     return {
         "calls": f"{value:,.0f}",
         "difference": f"{value:+.3f}",

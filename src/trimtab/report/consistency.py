@@ -30,9 +30,10 @@ class Pair:
 def told(found: Consistency) -> str:
     """On what it was measured, and whether the fine-tune answers more alike."""
     who = "Both finalists were" if len(found.arms) > 1 else f"{found.arms[0].name} was"
+    varied = [f"{SOURCES[each].lower()} ({_fewest(found, each)})" for each in found.compared]
     said = (
         f"{who} asked again on {values.count(found.rows)} of {values.count(found.of)} dev rows: "
-        f"{', '.join(SOURCES[source].lower() for source in found.compared)}."
+        f"{', '.join(varied)}."
     )
     if found.difference is None:
         return said
@@ -85,6 +86,11 @@ def variation_rows(found: Consistency) -> list[Pair]:
         _pair(found, f"{SOURCES[source]}: {name}", partial(_varied, source=source, name=name))
         for source, name in names
     ]
+
+
+def _fewest(found: Consistency, source: Source) -> int:
+    """Variations that every finalist was asked."""
+    return min(len(each.variations) for arm in found.arms if (each := _of(arm, source)))
 
 
 def _pair(found: Consistency, label: str, tell: Callable[[ArmConsistency], str]) -> Pair:

@@ -70,7 +70,7 @@ def show_plan(planned: Sequence[Spent], budget: Budget, currency: str, console: 
         "",
         "",
         "",
-        values.seconds(60 * budget.minutes),
+        values.seconds(budget.seconds),
         values.money(budget.money, ""),
     )
     console.print(table)
@@ -161,8 +161,8 @@ def _beyond(total: Spent, budget: Budget, currency: str) -> list[str]:
     found = []
     if total.calls > budget.calls:
         found.append(f"{values.count(total.calls)} calls of {values.count(budget.calls)}")
-    if total.seconds > 60 * budget.minutes:
-        limit = values.seconds(60 * budget.minutes)
+    if total.seconds > budget.seconds:
+        limit = values.seconds(budget.seconds)
         found.append(f"{values.seconds(total.seconds)} of {limit}")
     if total.money > budget.money:
         limit = values.money(budget.money, currency)

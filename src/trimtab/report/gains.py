@@ -13,11 +13,10 @@ def language_told(found: Language) -> str:
         f"The untuned model spends {values.score(found.inputs.estimate)} bits on a byte of the "
         f"task's inputs and {values.score(found.general.estimate)} on a byte of general text."
     )
-    if {"inputs", "general"} <= set(words):
-        told += (
-            f" A word takes {words['inputs']:.1f} tokens in the inputs and "
-            f"{words['general']:.1f} in general text."
-        )
+    places = {"inputs": "the inputs", "targets": "the targets", "general": "general text"}
+    known = [f"{words[name]:.1f} in {place}" for name, place in places.items() if name in words]
+    if len(known) > 1:
+        told += f" Tokens to a word: {', '.join(known[:-1])} and {known[-1]}."
     if found.closed is not None:
         saved = "all" if found.closed >= 1 else values.percent(found.closed)
         told += f" Of what targets take beyond general text the fine-tune saves {saved}."

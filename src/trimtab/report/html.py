@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import cache
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
-from trimtab.report import consistency, gains, labels, numbers, plots, search, values, view
+from trimtab.report import consistency, gains, labels, looks, numbers, plots, search, values, view
+from trimtab.report.templating import escaping
 from trimtab.types import Decision
 
 WIDE, NARROW = 760.0, 340.0
@@ -55,6 +56,7 @@ class Figure:
 def render_html(decision: Decision) -> str:
     """The whole report as one HTML document. All text of the decision is escaped."""
     unit = view.currency(decision)
+    folder = f"runs/{decision.run}"
     return (
         _environment()
         .get_template("report.html.j2")
@@ -65,12 +67,12 @@ def render_html(decision: Decision) -> str:
             figures=_figures(decision),
             key_numbers=numbers.key_numbers(decision),
             limits=view.budget(decision),
-            winner=view.winner(decision),
+            winner=decision.winner,
             wins=[view.wins(decision, arm, MOST_CASES) for arm in ("fine-tune", "prompt")],
             settings_yaml=yaml.safe_dump(decision.settings, sort_keys=False, allow_unicode=True),
             environment={key: _plain(value) for key, value in decision.environment.items()},
-            command=f"trimtab predict {shlex.quote(decision.run)} < inputs.jsonl > answers.jsonl",
-            program=f"import trimtab\nvariant = trimtab.load({decision.run!r})",
+            command=f"trimtab predict {shlex.quote(folder)} < inputs.jsonl > answers.jsonl",
+            program=f"import trimtab\nvariant = trimtab.load({folder!r})",
         )
     )
 
@@ -99,26 +101,17 @@ def _figure(wide: Markup | None, narrow: Markup | None) -> Figure | None:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("trimtab.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = escaping("trimtab.report")
     environment.globals.update(
-        values=values, view=view, labels=labels, search=search, consistency=consistency, gains=gains
+        view=view,
+        looks=looks,
+        labels=labels,
+        search=search,
+        consistency=consistency,
+        gains=gains,
     )
     environment.filters["clip"] = lambda text: values.shorten(text, MOST_CHARACTERS)
     return environment
-
-
-def _finalize(value: object) -> object:
-    """Last step before escaping, for every expression: None in words, hidden characters shown."""
-    if value is None:
-        return values.UNMEASURED
-    return value if isinstance(value, Markup) else values.visible(str(value))
 
 
 def _plain(value: object) -> str:

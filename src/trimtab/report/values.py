@@ -49,11 +49,8 @@ def interval(value: Interval | None, *, signed: bool = False) -> str:
 
 
 def bounds(value: Interval, *, signed: bool = False) -> str:
-    """`[0.57, 0.65]`, or that they are undefined."""
-    if not (_finite(value.low) and _finite(value.high)):
-        return "(interval undefined)"
-    form = difference if signed else score
-    return f"[{form(value.low)},{SPACE}{form(value.high)}]"
+    """`[0.57, 0.65]`, `[0.57, unknown]`, or that they are undefined."""
+    return range_of(value, difference if signed else score) or "(interval undefined)"
 
 
 def range_of(value: Interval | None, form: Callable[[float], str]) -> str:
@@ -121,10 +118,8 @@ def money(value: float | None, currency: str) -> str:
 def money_interval(value: Interval, currency: str) -> str:
     if not _finite(value.estimate):
         return UNMEASURED
-    estimate = money(value.estimate, currency)
-    if not (_finite(value.low) and _finite(value.high)):
-        return f"{estimate} (interval undefined)"
-    return f"{estimate} [{money(value.low, '')},{SPACE}{money(value.high, '')}]"
+    found = range_of(value, lambda bound: money(bound, "")) or "(interval undefined)"
+    return f"{money(value.estimate, currency)} {found}"
 
 
 def seconds(value: float | None) -> str:

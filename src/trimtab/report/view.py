@@ -16,7 +16,6 @@ from trimtab.types import (
     Forecast,
     RowsNeeded,
     Spent,
-    Variant,
     VariantScore,
     Word,
 )
@@ -137,7 +136,7 @@ def arm_rows(decision: Decision) -> list[ArmRow]:
             lambda s: cost(s, unit),
             _goal("≤", goal("money_per_1000_calls"), lambda m: values.money(m, unit)),
         ),
-        _row(decision, "Failed calls", lambda s: f"{s.failures:,} of {s.n:,}"),
+        _row(decision, "Failed calls", lambda s: f"{s.failures:,} of {s.calls:,}"),
     ]
     return rows
 
@@ -161,42 +160,6 @@ def cost_range(score: VariantScore | None) -> str:
     """The interval of the money for 1,000 calls; empty where there is none."""
     interval = score.money_interval if score is not None else None
     return values.range_of(interval, lambda bound: values.money(bound, ""))
-
-
-def looked(decision: Decision) -> str:
-    """How the sealed test was looked at on the way; empty where it was not."""
-    comparison = decision.comparison
-    found = comparison.sequential if comparison is not None else None
-    if comparison is None or found is None:
-        return ""
-    asked = f"The test was looked at {found.looks} times"
-    if not found.rows_saved:
-        return f"{asked}, and was not clear before its last rows."
-    fixed = values.interval(comparison.fixed_rows, signed=True)
-    return (
-        f"{asked} and ended once its answer was clear, which saved each finalist "
-        f"{values.count(found.rows_saved)} rows. The interval above allows for the looks. That of "
-        f"a fixed number of rows would be {fixed}, and is too narrow here."
-    )
-
-
-def drawn(decision: Decision) -> str:
-    """What the interval of the difference allows for besides rows, and what it does not."""
-    found = decision.comparison
-    if found is None:
-        return ""
-    told = ""
-    if found.widened_by:
-        parts = " and ".join(
-            f"{name} (±{values.SPACE}{values.score(half)})"
-            for name, half in found.widened_by.items()
-        )
-        alone = values.interval(found.rows_alone, signed=True)
-        told = f"The interval allows for {parts}; over rows alone it is {alone}."
-    if found.not_in_interval:
-        missing = " and ".join(found.not_in_interval)
-        told += f" Not in it, because it was not drawn often enough to tell: {missing}."
-    return told.strip()
 
 
 def outlook(forecast: Forecast, unit: str) -> list[str]:
@@ -324,12 +287,6 @@ def boundaries(decision: Decision) -> list[str]:
     """Every boundary at which a finalist's call failed."""
     arms = [arm for arm in (decision.prompt, decision.fine_tune) if arm is not None]
     return sorted({boundary for arm in arms for boundary in arm.failure_boundaries})
-
-
-def winner(decision: Decision) -> Variant | None:
-    """The variant to use now; None where none could be measured."""
-    found = (v for v in decision.variants if v.id == decision.verdict.winner)
-    return next(found, None)
 
 
 def interval_note(decision: Decision) -> str:

@@ -65,6 +65,11 @@ def load_spec(
     return spec
 
 
+def load_spec_or_defaults(file: Path, kind: type[SpecT]) -> SpecT:
+    """As `load_spec`; the defaults where there is no such file."""
+    return load_spec(file, kind) if file.exists() else kind()
+
+
 def _problem_line(file: Path, line: int, place: _Place, problem: str) -> str:
     key = ".".join(map(str, place))
     return f"{file}:{line}: {key}: {problem}" if key else f"{file}:{line}: {problem}"

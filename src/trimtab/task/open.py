@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from trimtab.task.data import dataset_hash, iter_examples
@@ -10,7 +11,7 @@ from trimtab.task.load import load_task
 from trimtab.task.near import near_duplicate_clusters
 from trimtab.task.reviewed import with_reviews
 from trimtab.task.spec import Task
-from trimtab.task.split import Split, make_split
+from trimtab.task.split import Split, make_split, unit_numbers
 from trimtab.types import Example
 
 
@@ -28,13 +29,12 @@ class OpenTask:
     def data_hash(self) -> str:
         return dataset_hash(self.examples)
 
-    @property
+    @cached_property
     def clusters(self) -> dict[str, str]:
-        """Cluster of each example id, for intervals: the user's group, else near-duplicates."""
-        return {
-            row.id: f"group {row.group}" if row.group is not None else f"near {cluster}"
-            for row, cluster in zip(self.examples, self.near, strict=True)
-        }
+        """Cluster of each example id, for intervals: the rows that the split keeps together."""
+        ids, groups = [row.id for row in self.examples], [row.group for row in self.examples]
+        units = unit_numbers(ids, groups, self.near)
+        return {identity: f"unit {unit}" for identity, unit in zip(ids, units, strict=True)}
 
 
 def open_task(path: Path) -> OpenTask:

@@ -130,6 +130,10 @@ class Budget(Spec):
     calls: int = Field(default=50_000, ge=1)
     money: float = Field(default=10.0, ge=0)
 
+    @property
+    def seconds(self) -> float:
+        return 60 * self.minutes
+
 
 class Search(Spec):
     """What each arm tries. The defaults suit a small model on a small machine."""
@@ -146,7 +150,7 @@ class Search(Spec):
         default=(3e-4, 1e-3, 2e-3), min_length=1
     )
     train_sizes: tuple[Annotated[int, Field(ge=1)], ...] = ()
-    """Nested training sizes; empty: geometric, up to what the budget allows."""
+    """Nested training sizes; empty: geometric, as large and then as many as the budget allows."""
     epochs: int = Field(default=3, ge=1)
     rank: int = Field(default=16, ge=1)
     batch_size: int = Field(default=4, ge=1)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from trimtab.errors import DataError, DiskFull
-from trimtab.task.codes import connected, digests, numbered
+from trimtab.task.codes import Numbers, connected, digests, numbered
 from trimtab.task.data import dataset_hash
 from trimtab.types import Example, content_hash
 
@@ -159,15 +159,22 @@ def place_rows(
     return Places(train_rows, dev_rows, test_rows)
 
 
+def unit_numbers(
+    ids: Sequence[str], groups: Sequence[str | None], clusters: Sequence[int]
+) -> Numbers:
+    """Number of the unit of each row: rows of a unit are copies, or share a group or a
+    near-duplicate cluster, by any chain of these. Units are independent of each other."""
+    numbers: dict[str, int] = {}
+    grouped = [-1 if group is None else numbers.setdefault(group, len(numbers)) for group in groups]
+    return connected((clusters, numbered(digests(ids)), grouped), len(ids))
+
+
 def _units(
     ids: Sequence[str], groups: Sequence[str | None], clusters: Sequence[int]
 ) -> list[list[int]]:
     """Distinct rows, parted into lists that must stay together; rows in a list sorted by id."""
-    numbers: dict[str, int] = {}
-    grouped = [-1 if group is None else numbers.setdefault(group, len(numbers)) for group in groups]
-    copies = numbered(digests(ids))
-    units = connected((clusters, copies, grouped), len(ids))
-    _, first = np.unique(copies, return_index=True)
+    units = unit_numbers(ids, groups, clusters)
+    _, first = np.unique(numbered(digests(ids)), return_index=True)
     by_unit: list[list[int]] = [[] for _ in range(int(units.max(initial=-1)) + 1)]
     for place in np.sort(first).tolist():
         by_unit[units[place]].append(place)

@@ -10,14 +10,15 @@ from trimtab.types import Decision
 
 
 def break_even(decision: Decision, name: str, width: float) -> Markup | None:
-    """Monthly cost of both arms against volume, with the break-even and the stated volume."""
+    """Monthly cost of both arms against volume, with the break-even and the volume there is."""
     money = decision.money
     if money is None:
         return None
     curve = [point for point in money.curve if point[0] > 0]
     if len(curve) < 2:
         return None
-    volumes = {"stated volume": money.calls_per_month, "break-even": money.break_even_calls}
+    volume = {"stated": "stated volume", "measured": "served volume"}[money.volume]
+    volumes = {volume: money.calls_per_month, "break-even": money.break_even_calls}
     shown = {key: calls for key, calls in volumes.items() if marks.finite(calls) and calls > 0}
     top, bottom = 66.0, 66.0 + 250
     x = svg.logarithmic([c for c, *_ in curve] + list(shown.values()), marks.LEFT + 14, width - 64)
