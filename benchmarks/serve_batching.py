@@ -1,6 +1,6 @@
 """Continuous batching in the server beside whole batches, on the default model.
 
-    python benchmarks/serve_batching.py [--rounds 2] [--calls 12 24 32]
+    python benchmarks/serve_batching.py [--rounds 2] [--tries 3] [--calls 12 24 32]
 
 Both sides are the server's own dispatcher with the same engine and the same calls, in turn, without
 HTTP. With whole batches, what arrives during a batch is the next one; with continuous batching a
@@ -39,7 +39,6 @@ from trimtab.types import Completion, Decoding, Example, Message, Prompt, Reques
 CALLERS = (1, 4, 16)
 LONG_TOKENS, SHORT_TOKENS = 256, 8
 LATER_S = 0.5
-TRIES = 3
 STORYTELLER = "You tell long stories."
 OTHER = "You answer questions in one word."
 
@@ -79,6 +78,7 @@ class Side:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--tries", type=int, default=3, help="of each short call")
     parser.add_argument("--calls", type=int, nargs=3, default=(12, 24, 32))
     options = parser.parse_args()
     engine = cast(LocalEngine, from_spec(ModelSpec(), lambda line: None))
@@ -94,7 +94,8 @@ def main() -> None:
             side.ask(place)  # prefixes are computed
     for number in range(1, options.rounds + 1):
         for name, side in sides.items():
-            figures = short_call(side, 1, "same_prompt") | short_call(side, 2, "other_prompt")
+            figures = short_call(side, 1, "same_prompt", options.tries)
+            figures |= short_call(side, 2, "other_prompt", options.tries)
             for callers, count in zip(CALLERS, options.calls, strict=True):
                 figures |= closed_loop(side, range(first, first + count), callers)
             print(f"round {number}, {name}: {figures}", file=sys.stderr)
@@ -121,10 +122,10 @@ def short_and_long() -> list[Request]:
     ]
 
 
-def short_call(side: Side, place: int, name: str) -> dict[str, float]:
+def short_call(side: Side, place: int, name: str, tries: int) -> dict[str, float]:
     """Median seconds of a short call that comes after a long one, and of the long one."""
     short, long = [], []
-    for _ in range(TRIES):
+    for _ in range(tries):
         with ThreadPoolExecutor(1) as pool:
             under_way = pool.submit(side.ask, 0)
             time.sleep(LATER_S)
@@ -157,7 +158,7 @@ def report(
     return {
         "benchmark": "serve_batching",
         "rounds": options.rounds,
-        "tries": TRIES,
+        "tries": options.tries,
         "calls": dict(zip(CALLERS, options.calls, strict=True)),
         "same_answers": sum(ours[place] == theirs[place] for place in ours) / len(ours),
         **{side: {name: summary(runs, name) for name in names} for side, runs in found.items()},

@@ -83,7 +83,10 @@ def test_a_small_test_is_asked_in_one_go():
     prompt, tune = Bench(right(0.2)), Bench(right(0.95))
     _, comparison = answer_test(prompt, tune, rows=150)
     assert prompt.asked == 150
-    assert comparison.sequential is None
+    looked = comparison.sequential
+    assert (looked.rows_used, looked.rows_saved) == (150, 0)
+    assert looked.clear_after < 150, "it is told, and ended nothing"
+    assert comparison.difference.method == "Tango score"
 
 
 def test_one_finalist_answers_every_row():

@@ -60,4 +60,4 @@ def _standing(told: Told) -> str:
             found.append("it pays, not surely enough" if saves > 0 else "it does not pay")
         else:
             found.append(f"{gate.name} {gate.status}")
-    return ", ".join(found) or "nothing of this"
+    return ", ".join(found) or "it is not shown to be as good"

@@ -119,6 +119,11 @@ def test_an_alarm_draws_more_at_random_even_from_a_full_queue(folder, database) 
     assert work.fill(database) == 0, "it is met once"
 
 
+def still_asked(database) -> int:
+    """Two requests of one millisecond have no order, and either may be met first."""
+    return sum(request.items for request in open_requests(database, "names"))
+
+
 def test_what_the_calls_are_too_few_for_stays_asked_for(folder, database) -> None:
     add_traces(database, [trace(i) for i in range(30)])
     work = filler(folder, batch=30)
@@ -129,10 +134,10 @@ def test_what_the_calls_are_too_few_for_stays_asked_for(folder, database) -> Non
     assert work.fill(database) == 0, "nobody waits for these few"
     add_traces(database, [trace(i) for i in range(110, 130)])
     assert work.fill(database) == 23, "all of them"
-    assert [request.items for request in open_requests(database, "names")] == [27, 10]
+    assert still_asked(database) == 50 + 10 - 23
     add_traces(database, [trace(i) for i in range(200, 230)])
     assert work.fill(database) == 30
-    assert [request.items for request in open_requests(database, "names")] == [7]
+    assert still_asked(database) == 37 - 30
     add_traces(database, [trace(i) for i in range(300, 400)])
     assert work.fill(database) < 20
     assert open_requests(database, "names") == []

@@ -25,7 +25,16 @@ CHAT = json.dumps({"model": "names", "messages": [{"role": "user", "content": "A
 
 
 @pytest.fixture
-def guarded(folder, url):
+def of_another_task(url) -> str:
+    """A key in the same database."""
+    database = Database(url)
+    key = add_key(database, "addresses", "n", "w")
+    database.close()
+    return key
+
+
+@pytest.fixture
+def guarded(folder, url, of_another_task):
     """A server that asks for a key, and that key."""
     promote(folder, url)
     database = Database(url)
@@ -84,11 +93,10 @@ def test_no_spelling_of_a_path_goes_round_the_key(guarded, path) -> None:
     assert server.traces() == []
 
 
-def test_what_is_not_the_key_is_no_key(guarded, url) -> None:
+def test_what_is_not_the_key_is_no_key(guarded, url, of_another_task) -> None:
     server, key = guarded
     database = Database(url)
-    of_another_task = add_key(database, "addresses", "other", "w")
-    kept = next(each for each in list_keys(database, "names") if each.name == "n")
+    kept = next(each for each in list_keys(database, "names") if key.startswith(each.id))
     database.close()
     wrong = (kept.id, kept.sha256, sha256_of_key(kept.sha256), key[:-1], key + "x", key.upper())
     for each in (*wrong, of_another_task, "", "null", f"{key}, {key}", "*", "' OR 1=1 --"):

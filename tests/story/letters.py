@@ -1,4 +1,4 @@
-"""The story's task, but for its model, and its traffic: does a line stand for a person or a company?
+"""The story's task, but for its model, and its traffic: does a line stand for a person or a firm?
 
 At first a line holds one name. Then contact lines come, which name a person and their company, and
 stand for the company: a prompt made for single names takes most of them for persons.
