@@ -153,7 +153,6 @@ def work_of(task: Path) -> dict[str, object]:
         "model": str(default_model_folder(lambda line: None)),
         "rank": opened.task.search.rank,
         "batch": opened.task.search.batch_size,
-        "epochs": opened.task.search.epochs,
         "steps": steps,
         "trainings": trainings(decision.curve),
         "rows": encoded_rows(
@@ -193,8 +192,12 @@ def read_lines(path: Path) -> list[object]:
 
 
 def trainings(points: tuple[CurvePoint, ...]) -> list[dict[str, object]]:
-    """Each training once: rows, learning rate, and the one whose adapter it goes on from."""
+    """Each training of the first seed once: rows, learning rate, the epochs that it took, and the
+    training whose adapter it goes on from."""
+    first = min(point.seed for point in points)
+    points = tuple(point for point in points if point.seed == first)
     curve = sorted((p for p in points if not p.sweep), key=lambda p: p.rows)
+    epochs = {(p.rows, p.learning_rate): p.epochs for p in points}
     found: dict[tuple[int, float], list[float] | None] = {
         (p.rows, p.learning_rate): None for p in points if p.sweep
     }
@@ -202,7 +205,10 @@ def trainings(points: tuple[CurvePoint, ...]) -> list[dict[str, object]]:
     for point in curve:
         found[point.rows, point.learning_rate] = before
         before = [point.rows, point.learning_rate]
-    return [{"rows": n, "rate": rate, "start": start} for (n, rate), start in found.items()]
+    return [
+        {"rows": n, "rate": rate, "epochs": epochs[n, rate], "start": start}
+        for (n, rate), start in found.items()
+    ]
 
 
 def encoded_rows(task: Task, examples: Sequence[Example]) -> list[tuple[list[int], list[int]]]:

@@ -32,7 +32,7 @@ def main(folder: Path, batch: int) -> None:
         started = time.perf_counter()
         rows, rate, start = training["rows"], training["rate"], training["start"]
         out = folder / f"straight-{rows}-{rate:g}"
-        train(job, rows, rate, adapters[tuple(start)] if start else None, out, tokenizer)
+        train(job, training, adapters[tuple(start)] if start else None, out, tokenizer)
         adapters[rows, rate] = out
         seconds["train"] += time.perf_counter() - started
     base = AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32).eval()
@@ -49,7 +49,7 @@ def main(folder: Path, batch: int) -> None:
 
 
 def train(
-    job: dict[str, Any], rows: int, rate: float, start: Path | None, out: Path, tokenizer: Any
+    job: dict[str, Any], training: dict[str, Any], start: Path | None, out: Path, tokenizer: Any
 ) -> None:
     model = AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32)
     if start is not None:
@@ -65,8 +65,8 @@ def train(
     config = SFTConfig(
         output_dir=f"{out}-trainer",
         per_device_train_batch_size=job["batch"],
-        num_train_epochs=job["epochs"],
-        learning_rate=rate,
+        num_train_epochs=training["epochs"],
+        learning_rate=training["rate"],
         train_sampling_strategy="group_by_length",
         completion_only_loss=True,
         gradient_checkpointing=False,
@@ -81,7 +81,7 @@ def train(
     data = Dataset.from_list(
         [
             {"input_ids": p + a, "completion_mask": [0] * len(p) + [1] * len(a)}
-            for p, a in job["rows"][:rows]
+            for p, a in job["rows"][: training["rows"]]
         ]
     )
     trainer = SFTTrainer(model=adapted, args=config, train_dataset=data, processing_class=tokenizer)
