@@ -24,25 +24,13 @@ import numpy as np
 from trimtab.store.database import Database
 from trimtab.store.deployments import Deployed, promote
 from trimtab.store.traces import Trace, add_traces, new_id
-from trimtab.task.spec import Task
 from trimtab.watch.check import Watched, check
 from trimtab.watch.rollout import advance
 from trimtab.watch.settings import WatchSettings
+from watch import LABELS, TASK, WORDS
 
 DAYS = 10
 CANARY = 0.1
-WORDS = 3000
-LABELS = ("billing", "delivery", "quality", "other")
-TASK = Task.model_validate(
-    {
-        "name": "simulated",
-        "instructions": "Decide.",
-        "data": {"path": "rows.jsonl"},
-        "output": {"kind": "label", "labels": LABELS},
-        "metric": "accuracy",
-        "goals": {"quality": 0.9, "validity": 0.98},
-    }
-)
 PARTS = {"check": check, "advance": advance}
 _AT_ONCE = 20_000
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 import postgres
+from decisions import both_arms, write_task
 from tiny import load_in_float32, save_tiny_model, train_tiny_adapter
+
+if TYPE_CHECKING:
+    from trimtab.pipeline import Decided
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is first imported
 
@@ -54,6 +60,32 @@ def tiny_engine(tiny_model: Path):
 def tiny_adapter(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a LoRA adapter of the tiny model, trained on `tiny.LEARNT`."""
     return train_tiny_adapter(tiny_model, tmp_path_factory.mktemp("tiny-adapter"))
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Decided:
+    """A finished run of both arms on the tiny model, in float32. Only read."""
+    import torch
+
+    from trimtab import pipeline
+    from trimtab.engine.local import weights
+
+    root = tmp_path_factory.mktemp("tiny-run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRIMTAB_CACHE", str(root / "cache"))
+        patch.setattr(weights, "fastest_dtype", lambda device: torch.float32)
+        return pipeline.decide(write_task(root / "task", **both_arms(tiny_model)))
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """What meters take for the time: `clock.now`, in seconds, moved by the test."""
+    from trimtab.measure import meter
+
+    clock = SimpleNamespace(now=1000.0)
+    clock.monotonic = lambda: clock.now
+    monkeypatch.setattr(meter, "time", clock)
+    return clock
 
 
 @pytest.fixture

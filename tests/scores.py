@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trimtab.types import Interval, Variant, VariantScore
+from trimtab.types import CurvePoint, Interval, Variant, VariantScore
 
 
 def dev_score(variant: Variant, quality: float) -> VariantScore:
@@ -21,4 +21,20 @@ def dev_score(variant: Variant, quality: float) -> VariantScore:
         tokens_in=1,
         tokens_cached=0,
         tokens_out=1,
+    )
+
+
+def curve_point(seed: int, quality: Interval) -> CurvePoint:
+    """Of a training whose other figures do not matter."""
+    return CurvePoint(
+        rows=1,
+        seed=seed,
+        learning_rate=1.0,
+        epoch=1,
+        epochs=1,
+        train_tokens=1,
+        seconds=1.0,
+        dev_loss=1.0,
+        dev_quality=quality,
+        variant="v",
     )

@@ -8,14 +8,14 @@ from types import SimpleNamespace
 import pytest
 
 from measure.factories import LABELS, Crash, bench, close, examples, variant
+from scores import curve_point
 from trimtab.consistency import Walk, ask_again, steadiness
 from trimtab.engine.fake import FakeEngine
 from trimtab.measure import consistency as sizes_module
-from trimtab.measure import meter as meter_module
 from trimtab.measure.consistency import calls_for, sizes
 from trimtab.seeds import Replica
 from trimtab.task.spec import Budget
-from trimtab.types import CurvePoint, Interval, Prompt, Spent
+from trimtab.types import Interval, Prompt, Spent
 
 STEPS = ((2, 1), (4, 1), (4, 2), (8, 2))
 ROWS = examples(8)
@@ -24,17 +24,10 @@ PROMPT = variant("prompt", prompt=Prompt(system="Decide."))
 TUNED = variant("tuned", prompt=Prompt(system="Say.")).model_copy(update={"arm": "fine-tune"})
 
 
-class Clock:
-    now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 class Slow(FakeEngine):
     """Each call takes `seconds`, and the `crash`th ends the sitting."""
 
-    def __init__(self, clock: Clock, crash: int | None = None) -> None:
+    def __init__(self, clock: SimpleNamespace, crash: int | None = None) -> None:
         super().__init__(lambda messages, decoding: messages[-1].content.split()[1])
         self.clock, self.crash, self.seconds = clock, crash, 1.0
 
@@ -49,13 +42,6 @@ class Slow(FakeEngine):
 @pytest.fixture(autouse=True)
 def few_sizes(monkeypatch) -> None:
     monkeypatch.setattr(sizes_module, "SIZES", STEPS)
-
-
-@pytest.fixture
-def clock(monkeypatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(meter_module, "time", clock)
-    return clock
 
 
 @pytest.fixture
@@ -220,18 +206,7 @@ def test_seeds_are_a_source_on_the_rows_that_were_asked(sit) -> None:
     session = sit(seconds=600)
     found = ask_again(session, [PROMPT, TUNED], Spent(stage="later", seconds=600))
     nothing = Interval(estimate=None, low=None, high=None, n=0, method="none")
-    point = CurvePoint(
-        rows=8,
-        seed=3,
-        learning_rate=1.0,
-        epoch=1,
-        epochs=1,
-        train_tokens=1,
-        seconds=1.0,
-        dev_loss=1.0,
-        dev_quality=nothing,
-        variant="v",
-    )
+    point = curve_point(3, nothing)
     records = session.benches["fine-tune"].records(TUNED, "dev", ROWS)
     again = steadiness(session, found, [Replica((point,), tuple(records))]).consistency
     by_arm = {arm.arm: {each.source: each for each in arm.sources} for arm in again.arms}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from decisions import both_arms, write_rows, write_task
+from decisions import write_rows, write_task
 from trimtab import export as export_module
 from trimtab import pipeline
 from trimtab.cli import app
@@ -21,16 +22,9 @@ from trimtab.task.open import open_task
 from trimtab.tune.export import load as load_module
 
 
-@pytest.fixture(scope="module")
-def run(tiny_model, tmp_path_factory):
-    """A finished run with a fine-tune of the tiny model."""
-    root = tmp_path_factory.mktemp("export")
-    with pytest.MonkeyPatch.context() as patch:
-        from trimtab.engine.local import weights
-
-        patch.setenv("TRIMTAB_CACHE", str(root / "cache"))
-        patch.setattr(weights, "fastest_dtype", lambda device: torch.float32)
-        return pipeline.decide(write_task(root / "task", **both_arms(tiny_model))).folder
+@pytest.fixture(scope="session")
+def run(tiny_run) -> Path:
+    return tiny_run.folder
 
 
 @pytest.fixture(autouse=True)

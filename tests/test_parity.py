@@ -7,11 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 
-from decisions import both_arms, write_task
 from trimtab import parity as module
-from trimtab import pipeline
 from trimtab.errors import BudgetSpent, RunError
 from trimtab.measure.meter import Silent
 from trimtab.measure.session import open_session
@@ -32,16 +29,9 @@ from trimtab.task.open import open_task
 from trimtab.types import HOSTED_FILE, Completion, Failed, Interval
 
 
-@pytest.fixture(scope="module")
-def run(tiny_model, tmp_path_factory) -> Path:
-    """A finished run with a fine-tune of the tiny model. Only read."""
-    root = tmp_path_factory.mktemp("parity")
-    with pytest.MonkeyPatch.context() as patch:
-        from trimtab.engine.local import weights
-
-        patch.setenv("TRIMTAB_CACHE", str(root / "cache"))
-        patch.setattr(weights, "fastest_dtype", lambda device: torch.float32)
-        return pipeline.decide(write_task(root / "task", **both_arms(tiny_model))).folder
+@pytest.fixture(scope="session")
+def run(tiny_run) -> Path:
+    return tiny_run.folder
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisions import both_arms, rows, write_task
+from decisions import rows, write_task
 from trimtab import pipeline
 from trimtab.errors import RunError
 from trimtab.predictor import load
@@ -38,20 +38,6 @@ def fake(tmp_path_factory):
         return pipeline.decide(write_task(root / "task"))
 
 
-@pytest.fixture(scope="module")
-def tuned(tiny_model, tmp_path_factory):
-    """A finished run of both arms on the tiny model."""
-    import torch
-
-    from trimtab.engine.local import weights
-
-    root = tmp_path_factory.mktemp("tuned")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRIMTAB_CACHE", str(root / "cache"))
-        patch.setattr(weights, "fastest_dtype", lambda device: torch.float32)
-        return pipeline.decide(write_task(root / "task", **both_arms(tiny_model)))
-
-
 def measured(folder, variant_id: str) -> dict[str, str]:
     """What the run's variant answered to each test row, by the row's id."""
     found = read_records(folder / "records" / f"{variant_id}-test.jsonl")
@@ -66,21 +52,23 @@ def test_answers_are_those_that_were_measured(fake) -> None:
 
 
 @pytest.mark.parametrize("arm", ["prompt", "fine_tune"])
-def test_each_arm_answers_as_it_was_measured(tuned, tmp_path, in_float32, arm) -> None:
-    variant_id = getattr(tuned.decision, arm).variant
-    folder = with_winner(tuned, variant_id, tmp_path / "moved")
+def test_each_arm_answers_as_it_was_measured(tiny_run, tmp_path, in_float32, arm) -> None:
+    variant_id = getattr(tiny_run.decision, arm).variant
+    folder = with_winner(tiny_run, variant_id, tmp_path / "moved")
     predictor = load(folder)
     assert (predictor.variant.adapter is not None) == (arm == "fine_tune")
-    check_measured(tuned, predictor)
+    check_measured(tiny_run, predictor)
 
 
-def test_another_processors_precision_is_told_and_not_refused(tuned, tmp_path, in_float32) -> None:
-    decision = tuned.decision
+def test_another_processors_precision_is_told_and_not_refused(
+    tiny_run, tmp_path, in_float32
+) -> None:
+    decision = tiny_run.decision
     variant = decision.variant(decision.prompt.variant)
     assert variant is not None
     weights, _, _ = variant.model.rpartition("/")
     elsewhere = variant.model_copy(update={"model": f"{weights}/bfloat16"})
-    folder = with_winner(tuned, elsewhere.id, tmp_path / "moved")
+    folder = with_winner(tiny_run, elsewhere.id, tmp_path / "moved")
     verdict = decision.verdict.model_copy(update={"winner": elsewhere.id})
     write_verdict(
         folder, decision.model_copy(update={"verdict": verdict, "variants": (elsewhere,)})
@@ -127,8 +115,8 @@ def test_answers_that_break_the_contract_are_marked(fake, tmp_path) -> None:
     assert "is not one of: person, company" in prediction.error
 
 
-def test_inputs_that_cannot_be_answered_say_why(tuned, tmp_path, in_float32) -> None:
-    predictor = load(with_winner(tuned, tuned.decision.prompt.variant, tmp_path / "run"))
+def test_inputs_that_cannot_be_answered_say_why(tiny_run, tmp_path, in_float32) -> None:
+    predictor = load(with_winner(tiny_run, tiny_run.decision.prompt.variant, tmp_path / "run"))
     long, short = predictor.predict_many(["word " * 2000, "Anna"])
     assert (long.text, long.valid) == (None, False)
     assert "context" in long.error

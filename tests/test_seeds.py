@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from decisions import both_arms, write_task
-from scores import dev_score
+from scores import curve_point, dev_score
 from trimtab import pipeline, seeds, tuning
 from trimtab.measure.meter import JUDGING, Silent
 from trimtab.measure.plan import CONFIRMATION, TRAINING
@@ -22,7 +22,6 @@ from trimtab.tune.trained import Trained
 from trimtab.types import (
     Adapter,
     Completion,
-    CurvePoint,
     Interval,
     Prompt,
     Record,
@@ -148,19 +147,9 @@ def record(row: str, score: float) -> Record:
 
 
 def replica(seed: int, scores: dict[str, float]) -> Replica:
-    point = CurvePoint(
-        rows=1,
-        seed=seed,
-        learning_rate=1.0,
-        epoch=1,
-        epochs=1,
-        train_tokens=1,
-        seconds=1.0,
-        dev_loss=1.0,
-        dev_quality=UNKNOWN,
-        variant="v",
+    return Replica(
+        (curve_point(seed, UNKNOWN),), tuple(record(row, score) for row, score in scores.items())
     )
-    return Replica((point,), tuple(record(row, score) for row, score in scores.items()))
 
 
 def test_the_spread_of_seeds_that_shift_all_rows_alike_is_that_of_their_means() -> None:

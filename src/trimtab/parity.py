@@ -180,7 +180,7 @@ def refuse_unproven(run: Path, variant: Variant) -> None:
     if not found.passed:
         raise RunError(
             f"{variant.name} of {run.name} does not answer as it was measured: {found.statement} "
-            f"({_place(run, variant)}); decide again, or bring back the machine and the "
+            f"({_place(run, variant.id)}); decide again, or bring back the machine and the "
             "packages that it was measured with and remove that file"
         )
 
@@ -233,18 +233,18 @@ def _has_weights(run: Path, variant: Variant) -> bool:
     return adapter is not None and not (run / adapter.path / HOSTED_FILE).exists()
 
 
-def _place(run: Path, variant: Variant) -> Path:
-    return run / _FOLDER / f"{variant.id}.json"
+def _place(run: Path, variant_id: str) -> Path:
+    return run / _FOLDER / f"{variant_id}.json"
 
 
 def _keep(run: Path, found: Parity) -> None:
-    path = run / _FOLDER / f"{found.variant}.json"
+    path = _place(run, found.variant)
     path.parent.mkdir(exist_ok=True)
     write_atomic(path, found.model_dump_json(indent=2) + "\n")
 
 
 def _kept(run: Path, variant: Variant) -> Parity | None:
-    path = _place(run, variant)
+    path = _place(run, variant.id)
     try:
         return Parity.model_validate_json(path.read_bytes()) if path.exists() else None
     except ValidationError as error:

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trimtab.errors import BudgetSpent
-from trimtab.measure import meter as meter_module
 from trimtab.measure.meter import Meter, Silent
 from trimtab.store.run import open_run
 from trimtab.task.spec import Budget
 from trimtab.types import Spent
 
 from .factories import GENEROUS
-
-
-class Clock:
-    now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(meter_module, "time", clock)
-    return clock
 
 
 @pytest.fixture
@@ -48,7 +35,7 @@ def sitting(tmp_path):
         opened.pop().close()
 
 
-def work(meter: Meter, clock: Clock, seconds: float = 0.0, **used) -> None:
+def work(meter: Meter, clock: SimpleNamespace, seconds: float = 0.0, **used) -> None:
     clock.now += seconds
     meter.book(**used)
     meter.check()

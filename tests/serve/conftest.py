@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from .servers import decided_task, promote, running
+from .stepping import WordByWord
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +32,14 @@ def decision(decided):
 @pytest.fixture
 def url(tmp_path) -> str:
     return str(tmp_path / "production.sqlite")
+
+
+@pytest.fixture
+def writer():
+    """An engine that waits at each word; let go at the end."""
+    made = WordByWord()
+    yield made
+    made.free.set()
 
 
 @pytest.fixture

@@ -83,13 +83,6 @@ def whole():
     made.go.set()
 
 
-@pytest.fixture
-def writer():
-    made = WordByWord()
-    yield made
-    made.free.set()
-
-
 def of_whole(engine: Whole, most: int = 100) -> Dispatcher:
     return Dispatcher(WholeBatches(engine), at_once=engine.chunk_size, most_waiting=most)  # type: ignore[arg-type]
 

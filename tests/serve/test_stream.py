@@ -32,13 +32,6 @@ def free_text(tmp_path_factory):
 
 
 @pytest.fixture
-def writer():
-    made = WordByWord()
-    yield made
-    made.free.set()
-
-
-@pytest.fixture
 def serving(free_text, url, writer):
     """Starts a server of the task of free text; settings are its limits."""
     folder, variant = free_text

@@ -117,8 +117,8 @@ def _said(state: State, gain: Interval, least: float, why: str = "") -> Plateau:
         statement = f"{part} bought nothing, whichever dev rows one judges by: {_WORDS[state]}"
     else:
         statement = (
-            f"{part} bought {100 * gain.estimate:+.1f} points (95%: {100 * gain.low:+.1f} to "
-            f"{100 * gain.high:+.1f}), where {100 * least:g} would matter: {_WORDS[state]}"
+            f"{part} bought {100 * gain.estimate:+z.1f} points (95%: {100 * gain.low:+z.1f} to "
+            f"{100 * gain.high:+z.1f}), where {100 * least:g} would matter: {_WORDS[state]}"
         )
     return Plateau(state=state, last_share=LAST_SHARE, gain=gain, least=least, statement=statement)
 

@@ -270,14 +270,16 @@ def _where_counted(evidence: Evidence, money: Money) -> str:
 
 def _upkeep(evidence: Evidence) -> Gate:
     upkeep = evidence.task.upkeep
+    way_back = {True: "a way back", False: "no way back", None: None}[upkeep.rollback]
+    days, months = upkeep.review_every_days, upkeep.retrain_every_months
     asked = {
-        "owner": upkeep.owner,
-        "review_every_days": upkeep.review_every_days,
-        "retrain_every_months": upkeep.retrain_every_months,
-        "rollback": upkeep.rollback,
+        "owner": upkeep.owner if upkeep.owner is None else f"owner: {upkeep.owner or 'nobody'}",
+        "review_every_days": days and f"reviewed every {days:g} days",
+        "retrain_every_months": months and f"retrained every {months:g} months",
+        "rollback": way_back,
     }
-    missing = [f"upkeep.{name}" for name, value in asked.items() if value is None]
-    given = [f"{name} {value}" for name, value in asked.items() if value is not None]
+    missing = [f"upkeep.{name}" for name, said in asked.items() if said is None]
+    given = [said for said in asked.values() if said is not None]
     status: Status = "unknown" if missing else "pass"
     if upkeep.rollback is False or upkeep.owner == "":
         status = "fail"

@@ -6,9 +6,9 @@ Formula: docs/statistics.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -202,13 +202,7 @@ def _inputs(terms: Terms, doubt: Doubt) -> Iterator[_Input]:
             ends,
             lambda x: (replace(terms, difference=x), replace(doubt, difference=0.0)),
         )
-        yield _stated(
-            "worth of a right answer",
-            "money",
-            terms.value,
-            doubt,
-            lambda x: replace(terms, value=x),
-        )
+        yield _stated(terms, doubt, "value", "worth of a right answer", "money")
     yield _Input(
         "calls a month",
         "calls",
@@ -218,27 +212,9 @@ def _inputs(terms: Terms, doubt: Doubt) -> Iterator[_Input]:
     )
     yield from _prices(terms, doubt)
     yield from _retraining(terms, doubt)
-    yield _stated(
-        "people's upkeep a month",
-        "money",
-        terms.people,
-        doubt,
-        lambda x: replace(terms, people=x),
-    )
-    yield _stated(
-        "labels to buy",
-        "money",
-        terms.labels,
-        doubt,
-        lambda x: replace(terms, labels=x),
-    )
-    yield _stated(
-        "horizon",
-        "months",
-        terms.horizon,
-        doubt,
-        lambda x: replace(terms, horizon=x),
-    )
+    yield _stated(terms, doubt, "people", "people's upkeep a month", "money")
+    yield _stated(terms, doubt, "labels", "labels to buy", "money")
+    yield _stated(terms, doubt, "horizon", "horizon", "months")
 
 
 def _retraining(terms: Terms, doubt: Doubt) -> Iterator[_Input]:
@@ -262,15 +238,20 @@ def _retraining(terms: Terms, doubt: Doubt) -> Iterator[_Input]:
 
 
 def _stated(
+    terms: Terms,
+    doubt: Doubt,
+    field: Literal["value", "people", "labels", "horizon"],
     name: str,
     unit: Literal["money", "months"],
-    amount: float,
-    doubt: Doubt,
-    known: Callable[[float], Terms],
 ) -> _Input:
+    amount: float = getattr(terms, field)
     away = _END * STATED_ERROR * amount
-    ends = amount - away, amount + away
-    return _Input(name, unit, "stated", ends, lambda x: (known(x), doubt))
+
+    def pin(known: float) -> tuple[Terms, Doubt]:
+        changed: Mapping[str, Any] = {field: known}
+        return replace(terms, **changed), doubt
+
+    return _Input(name, unit, "stated", (amount - away, amount + away), pin)
 
 
 def _prices(terms: Terms, doubt: Doubt) -> Iterator[_Input]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from trimtab.review.access import REPORT_POLICY, Visitor
 from trimtab.review.agreement import Agreement, agreement
 from trimtab.review.render import Pages
 from trimtab.review.shared import SharedDatabase
+from trimtab.review.views import midnight
 from trimtab.serve.promotion import find_candidate
 from trimtab.store import deployments
 from trimtab.store.database import Database
@@ -209,8 +210,8 @@ def _decision(folder: Path, changed: int) -> Decision:
 
 
 def _days(database: Database, task: str) -> list[Day]:
-    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    starts = [midnight - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
+    today = midnight()
+    starts = [today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
     calls = []
     for start in starts:
         roles = count_calls(database, task, start, start + timedelta(days=1))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import cast
 
 from starlette.requests import Request
@@ -18,7 +17,7 @@ from trimtab.review.guidelines import Block
 from trimtab.review.queue import Claims
 from trimtab.review.render import Pages
 from trimtab.review.shared import SharedDatabase
-from trimtab.review.views import LABEL, TEXT, ItemView, item_view
+from trimtab.review.views import LABEL, TEXT, ItemView, item_view, midnight
 from trimtab.store.database import Database
 from trimtab.store.reviews import (
     Action,
@@ -182,12 +181,11 @@ class ItemPages:
 
     def _progress(self, database: Database, reviewer: str) -> Progress:
         counts = count_states(database, self._task.name)
-        midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         return Progress(
             settled=sum(count for (_, state), count in counts.items() if state == "done"),
             total=sum(counts.values()),
             torn=sum(count for (_, state), count in counts.items() if state == "torn"),
-            today=judged_since(database, self._task.name, reviewer, midnight),
+            today=judged_since(database, self._task.name, reviewer, midnight()),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from trimtab.review.diff import Piece, changes
 from trimtab.review.forms import RAW, FormField, form_fields
@@ -17,6 +18,11 @@ MOST_BUTTONS = 20
 """Labels beyond this are a list to choose from, not a button each."""
 LABEL = "label"
 TEXT = "text"
+
+
+def midnight() -> datetime:
+    """When today began, in UTC: pages count by such days."""
+    return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,11 @@ class Reading(Noun):
     figures: dict[str, float | None] = Field(default_factory=dict)
 
 
+def whole_hour(moment: datetime) -> datetime:
+    """The start of its hour, which names the hour."""
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
 class Hour(Noun):
     """The champion's calls of one hour, in sums that stand for all calls, kept or not."""
 

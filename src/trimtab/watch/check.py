@@ -37,6 +37,7 @@ from trimtab.store.watching import (
     read_counts,
     read_windows,
     standing,
+    whole_hour,
 )
 from trimtab.task.spec import ModelSpec, Task
 from trimtab.types import VariantScore
@@ -45,7 +46,7 @@ from trimtab.watch.quality import find_floor, live_quality, quality, time_of
 from trimtab.watch.rates import Limits, limits, rates
 from trimtab.watch.settings import WatchSettings
 from trimtab.watch.traffic import AGAIN_AFTER, DAYS, traffic
-from trimtab.watch.windows import ChampionCalls, Cutter, whole_hour
+from trimtab.watch.windows import ChampionCalls, Cutter
 
 WHO = "trimtab watch"
 _OPEN = "window"

@@ -10,7 +10,7 @@ import numpy as np
 
 from trimtab.compare.bounds import Array
 from trimtab.store.traces import Trace
-from trimtab.store.watching import AlarmKind, Hour, Reading
+from trimtab.store.watching import AlarmKind, Hour, Reading, whole_hour
 from trimtab.task.spec import ModelSpec, Task
 from trimtab.types import VariantScore
 from trimtab.watch.bets import enough, halving_bets, restarted_path
@@ -92,7 +92,7 @@ class HourSums:
         self._sums = {h.start: [h.calls, h.broken, h.slow, h.cost] for h in counted}
 
     def add(self, trace: Trace) -> None:
-        start = trace.time.replace(minute=0, second=0, microsecond=0)
+        start = whole_hour(trace.time)
         sums = self._sums.setdefault(start, [0.0, 0.0, 0.0, 0.0])
         weight = trace.weight
         sums[0] += weight

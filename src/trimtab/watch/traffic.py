@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from trimtab.compare.bounds import Array
 from trimtab.store.traces import Trace
-from trimtab.store.watching import Traffic
+from trimtab.store.watching import Traffic, whole_hour
 from trimtab.types import Interval
 from trimtab.watch.seconds import seconds_of, step_of
 
@@ -47,8 +47,7 @@ def traffic(
         calls += trace.weight
         if trace.role == "champion" and trace.variant == champion and trace.output is not None:
             timed += 1
-            hour = trace.time.replace(minute=0, second=0, microsecond=0)
-            hours[hour][step_of(trace.latency_s)] += trace.weight
+            hours[whole_hour(trace.time)][step_of(trace.latency_s)] += trace.weight
     if not hours:
         return None
     return Traffic(

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from math import floor
 
 from trimtab.store.traces import Trace
-from trimtab.store.watching import Hour, OpenWindow, Reading, Window
+from trimtab.store.watching import Hour, OpenWindow, Reading, Window, whole_hour
 from trimtab.task.spec import ModelSpec, Task
 from trimtab.types import content_hash
 from trimtab.watch.counts import SAMPLED, WindowCount
@@ -165,7 +165,3 @@ class Cutter:
 
     def _seed(self, number: int) -> int:
         return int(content_hash(self.task.name, str(self.task.seed), str(number))[:8], 16)
-
-
-def whole_hour(moment: datetime) -> datetime:
-    return moment.replace(minute=0, second=0, microsecond=0)
