@@ -7,6 +7,7 @@ licence.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import re
@@ -170,20 +171,34 @@ def gloss_rows() -> Iterator[Row]:
     yield from ({"input": text, "output": found[text]} for text in chosen)
 
 
+CORPORA = ("corpus.py", "auto_corpus.py")
 _TIME = re.compile(r"^Time\[\]\{(\d{4}-\d\d-\d\d) (\d\d:\d\d|X:X) \(X/(\w+)\)\}$")
 
 
 def date_rows() -> Iterator[Row]:
     """Text and today's date -> day, time and part of day; intervals are left out."""
-    for entry in json.loads(_member(CTPARSE, "ctparse-0.3.6/datasets/timeparse_corpus.json")):
-        match = _TIME.match(entry["gold_parse"])
-        if match is not None:
+    for module in CORPORA:
+        for parse, now, texts in _corpus(_member(CTPARSE, f"ctparse-0.3.6/ctparse/time/{module}")):
+            match = _TIME.match(parse)
+            if match is None:
+                continue
             day, clock, part_of_day = match.groups()
-            today = date.fromisoformat(entry["ref_time"][:10])
             target = {"date": day}
             target |= {"time": clock} if clock != "X:X" else {}
             target |= {"part_of_day": part_of_day} if part_of_day != "X" else {}
-            yield {"input": f"{entry['text']} (today: {today:%a} {today})", "output": target}
+            today = date.fromisoformat(now[:10])
+            for text in dict.fromkeys(texts):
+                yield {"input": f"{text} (today: {today:%a} {today})", "output": target}
+
+
+def _corpus(module: bytes) -> list[tuple[str, str, list[str]]]:
+    """The parse, the moment and the texts of each entry; the package's code is only read."""
+    for statement in ast.parse(module).body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id="corpus")], value=value):
+                found: list[tuple[str, str, list[str]]] = ast.literal_eval(value)
+                return found
+    raise DataError(f"{CTPARSE.file}: a module without its corpus")
 
 
 def name_rows() -> Iterator[Row]:

@@ -1,7 +1,5 @@
 """Rows of a pool are in one part only."""
 
-import json
-
 import pytest
 from benchmarks.truth import pools
 
@@ -47,14 +45,17 @@ def test_too_few_rows_are_refused():
 
 def test_dates_are_read_and_intervals_left_out(monkeypatch):
     corpus = [
-        {"text": "19.7. 19 Uhr", "ref_time": "2017-07-11T20:21:25", "language": "de"}
-        | {"gold_parse": "Time[]{2017-07-19 19:00 (X/X)}"},
-        {"text": "heute abend", "ref_time": "2017-08-16T14:01:23", "language": "de"}
-        | {"gold_parse": "Time[]{2017-08-16 X:X (X/evening)}"},
-        {"text": "1.-2.5.", "ref_time": "2017-04-16T14:01:23", "language": "de"}
-        | {"gold_parse": "Interval[]{2017-05-01 X:X (X/X) - 2017-05-02 X:X (X/X)}"},
+        ("Time[]{2017-07-19 19:00 (X/X)}", "2017-07-11T20:21", ["19.7. 19 Uhr", "19.7. 19 Uhr"]),
+        ("Time[]{2017-08-16 X:X (X/evening)}", "2017-08-16T14:01", ["heute abend"]),
+        (
+            "Interval[]{2017-05-01 X:X (X/X) - 2017-05-02 X:X (X/X)}",
+            "2017-04-16T14:01",
+            ["1.-2.5."],
+        ),
     ]
-    monkeypatch.setattr(pools, "_member", lambda package, name: json.dumps(corpus).encode())
+    module = f"import os\n\ncorpus = {corpus}\n"
+    monkeypatch.setattr(pools, "CORPORA", ("corpus.py",))
+    monkeypatch.setattr(pools, "_member", lambda package, name: module.encode())
     assert list(pools.date_rows()) == [
         {
             "input": "19.7. 19 Uhr (today: Tue 2017-07-11)",
@@ -78,3 +79,9 @@ def test_definitions_are_read_with_their_kind(monkeypatch):
     assert list(pools.gloss_rows()) == [
         {"input": "a member of the genus Canis", "output": "animal"}
     ]
+
+
+def test_a_module_without_its_corpus_is_refused(monkeypatch):
+    monkeypatch.setattr(pools, "_member", lambda package, name: b"corpora = []")
+    with pytest.raises(DataError, match="without its corpus"):
+        list(pools.date_rows())

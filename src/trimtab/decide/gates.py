@@ -274,8 +274,8 @@ def _upkeep(evidence: Evidence) -> Gate:
     days, months = upkeep.review_every_days, upkeep.retrain_every_months
     asked = {
         "owner": upkeep.owner if upkeep.owner is None else f"owner: {upkeep.owner or 'nobody'}",
-        "review_every_days": days and f"reviewed every {days:g} days",
-        "retrain_every_months": months and f"retrained every {months:g} months",
+        "review_every_days": f"reviewed every {days} days" if days else None,
+        "retrain_every_months": f"retrained every {months:g} months" if months else None,
         "rollback": way_back,
     }
     missing = [f"upkeep.{name}" for name, said in asked.items() if said is None]
