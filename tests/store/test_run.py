@@ -6,12 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 
 from trimtab.errors import RunError
 from trimtab.store import run as run_module
 from trimtab.store.files import write_atomic
 from trimtab.store.run import Run, changed_settings, open_run
-from trimtab.types import JsonValue, Spent
+from trimtab.types import Spent
 
 IDENTITY = {"task file": "t1", "data": "d1", "rule": "r1"}
 SETTINGS: JsonValue = {"name": "names", "goals": {"quality": 0.9, "validity": 0.99}, "seed": 0}
