@@ -9,6 +9,7 @@ from pathlib import Path
 from trimtab import __version__
 from trimtab.audit.audit import audit, refuse_leaks, with_difficulty
 from trimtab.audit.open import subject_of
+from trimtab.confirmation import cases, compare_finalists, confirm, score_on_test
 from trimtab.consistency import ask_again, steadiness
 from trimtab.decide.judge import may_judge
 from trimtab.decide.rule import decide as apply_rule
@@ -28,14 +29,10 @@ from trimtab.seeds import allow_for_draws, train_again
 from trimtab.spare import set_aside
 from trimtab.steps import (
     Candidates,
-    cases,
-    compare_finalists,
-    confirm,
     forecast_curve,
     gather,
     look_at_layouts,
     retain,
-    score_on_test,
     search_prompts,
     tune,
 )

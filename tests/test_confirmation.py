@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from trimtab import steps
+from trimtab import confirmation
 from trimtab.errors import BudgetSpent
 from trimtab.types import Completion, Example, Prompt, Record, Scored, Variant
 
@@ -50,8 +50,8 @@ def answer_test(prompt, tune, *, rows=300, arms=("prompt", "fine-tune")):
     test = [Example(id=f"e{i}", input=str(i), target="t") for i in range(rows)]
     confirmed = []
     with suppress(BudgetSpent):
-        steps._answer_test(session, [variant(arm) for arm in arms], test, confirmed)
-    return confirmed, steps.compare_finalists(session, confirmed)
+        confirmation._answer_test(session, [variant(arm) for arm in arms], test, confirmed)
+    return confirmed, confirmation.compare_finalists(session, confirmed)
 
 
 def right(share):
