@@ -4,6 +4,8 @@
 
 PYTHON  ?= python3
 EXAMPLE ?= addresses
+# Test processes, each on one core; a file's tests stay together.
+WORKERS ?= 2
 VENV    := .venv
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -15,7 +17,7 @@ demo: $(VENV)/.local
 	$(BIN)/trimtab decide examples/$(EXAMPLE)
 
 test: $(VENV)/.dev lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check

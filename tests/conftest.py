@@ -25,6 +25,13 @@ settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that run the real model come first: they take minutes, and several processes end
+    together so."""
+    real = {item.path for item in items if item.get_closest_marker("model")}
+    items.sort(key=lambda item: item.path not in real)
+
+
 @pytest.fixture(autouse=True)
 def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test reads or fills the user's cache."""
