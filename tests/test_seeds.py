@@ -206,7 +206,7 @@ def test_what_more_seeds_take_by_hand(tmp_path, monkeypatch) -> None:
     assert found.money == pytest.approx(1.1 * 2 * answers * (0.01 + 0.02))
     task.budget = Budget(minutes=found.seconds * 2.9 / 60)
     assert seeds_need(session, [tuned], points) is None, "more than a third of the budget"
-    remedy = adapter.model_copy(update={"path": "adapters/x/scaled-0.5"})
+    remedy = adapter.model_copy(update={"made": "remedy"})
     assert seeds_need(session, [tuned.model_copy(update={"adapter": remedy})], points) is None
 
 

@@ -116,6 +116,7 @@ def test_a_decision_with_it_is_whole(tiny_model, tmp_path, in_float32, monkeypat
     decision = decided.decision
     (made,) = [v for v in decision.variants if NAME in v.name and not v.constrained]
     assert made.prompt == SEARCHED
+    assert made.adapter.made == "searched"
     (score,) = [s for s in decision.dev_scores if s.variant == made.id]
     assert score.quality.estimate is not None
     assert {p.rows for p in decision.curve if not p.sweep} == {16, 32}

@@ -16,7 +16,6 @@ from trimtab.measure.meter import JUDGING
 from trimtab.measure.plan import CONFIRMATION
 from trimtab.measure.session import Session
 from trimtab.types import (
-    Adapter,
     Comparison,
     CurvePoint,
     Record,
@@ -195,31 +194,17 @@ def _replica(
     return Replica(tuple(each.point for each in trained), tuple(records))
 
 
-def _has_recipe(adapter: Adapter) -> bool:
-    """Whether the arm's own training made it, and no remedy came after."""
-    trained = f"{adapter.rows}-rows-{adapter.learning_rate:g}/epoch-{adapter.epoch}"
-    return adapter.path in (f"adapters/{trained}", f"adapters/{_searched()}{trained}")
-
-
 def _under_searched(finalist: Variant) -> bool:
     """Whether it was trained under the instructions that the prompt search found."""
-    assert finalist.adapter is not None
-    return finalist.adapter.path.startswith(f"adapters/{_searched()}")
-
-
-def _searched() -> str:
-    """What the folder of such a training begins with."""
-    from trimtab.tune.arm import SEARCHED
-
-    return f"{SEARCHED}-"
+    return finalist.adapter is not None and finalist.adapter.made == "searched"
 
 
 def _repeatable(session: Session, finalists: Sequence[Variant]) -> Variant | None:
-    """The fine-tune among the finalists, where its recipe can be followed here."""
+    """The fine-tune among the finalists, where it can be trained again here: a remedy cannot."""
     finalist = next((each for each in finalists if each.arm == "fine-tune"), None)
     if session.tuner is None or finalist is None or finalist.adapter is None:
         return None
-    return finalist if _has_recipe(finalist.adapter) else None
+    return None if finalist.adapter.made == "remedy" else finalist
 
 
 def _answer(session: Session) -> Spent:

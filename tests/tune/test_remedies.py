@@ -69,6 +69,7 @@ def test_a_scaled_copy_is_another_adapter_with_the_same_origin(adapter, tmp_path
     smaller = scaled(adapter, tmp_path, 0.5)
     assert smaller.sha256 != adapter.sha256
     assert smaller.rows == adapter.rows
+    assert (adapter.made, smaller.made) == ("size", "remedy")
     assert scaled(adapter, tmp_path, 0.5) == smaller
     assert scaled(adapter, tmp_path, 0.75).sha256 != smaller.sha256
 
@@ -101,7 +102,7 @@ def test_each_recipe_trains_on_the_same_rows(
         lambda engine, count: asked.append(count) or replayed[:count],
     )
     made = remedied(tiny_engine, adapter, tmp_path, recipe)
-    assert made.adapter.rows == 8
+    assert (made.adapter.rows, made.adapter.made) == (8, "remedy")
     assert made.prompt == LONGER, "under the prompt that it was trained on"
     assert noted["rows"][:8] == encode(tiny_engine.template, LONGER, EXAMPLES[:8])
     assert noted["settings"].learning_rate == pytest.approx(4e-3 * recipe.rate)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from trimtab.engine.local.engine import LocalEngine
 from trimtab.errors import BudgetSpent
@@ -46,6 +47,7 @@ class _Size:
     """That `rows` are rendered with."""
     rate: float
     start: Path | None
+    made: Literal["size", "searched"] = "size"
 
 
 class _Cut(Exception):
@@ -118,8 +120,9 @@ class TuneArm:
         start = self._adapter_folder(before) if before else None
         # The name keeps it apart from what `_prune` deletes of the size itself.
         folder = self.folder / f"{SEARCHED}-{self._folder(best.point.rows, rate).name}"
+        size = _Size(folder, rows, prompt, rate, start, "searched")
         try:
-            return self._trained(SEARCHED, _Size(folder, rows, prompt, rate, start), dev_rows)
+            return self._trained(SEARCHED, size, dev_rows)
         except _Cut as cut:
             return cut.so_far
 
@@ -228,6 +231,7 @@ class TuneArm:
             epoch=epoch.number,
             learning_rate=size.rate,
             seed=self.task.seed,
+            made=size.made,
         )
         return tuned(self.task, self.engine.model_id, adapter, self.max_tokens, size.prompt)
 

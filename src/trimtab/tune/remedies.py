@@ -78,7 +78,8 @@ def scaled(adapter: Adapter, run_folder: Path, factor: float) -> Adapter:
         }
         save_file(weights, draft / ADAPTER_FILE, metadata={"format": "pt"})
         draft.rename(target)
-    return adapter.model_copy(update={"path": name, "sha256": sha256_of(target / ADAPTER_FILE)})
+    changed = {"path": name, "sha256": sha256_of(target / ADAPTER_FILE), "made": "remedy"}
+    return adapter.model_copy(update=changed)
 
 
 def retrained(
@@ -129,6 +130,7 @@ def retrained(
         epoch=kept.number,
         learning_rate=settings.learning_rate,
         seed=task.seed,
+        made="remedy",
     )
     return best.model_copy(update={"adapter": made, "name": f"{best.name}, {recipe.name}{told}"})
 

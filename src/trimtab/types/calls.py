@@ -127,6 +127,9 @@ class Adapter(Noun):
     learning_rate: float | None
     """None where an endpoint chose it."""
     seed: int
+    made: Literal["size", "searched", "remedy"] = "size"
+    """As a size of the learning curve, as such a size under the instructions that the prompt search
+    found, or to keep what the fine-tune lost elsewhere."""
 
 
 class HostedModel(Noun):
