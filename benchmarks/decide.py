@@ -8,9 +8,10 @@ command timed. The peer then repeats what that run did: the same calls with `gen
 transformers in float32, in batches sorted by length, timed and sampled calls too, and the same
 trainings with TRL's `SFTTrainer`, in one process that loads the model once. What favours the peer:
 it decodes constrained calls freely and makes one call where Trimtab may make several, takes no dev
-loss, calibrates nothing, computes no statistics and writes no report. Smaller numbers of rows make
-the comparison shorter, with Trimtab's fixed costs in full. Prints one JSON object as its last
-line; `ratio` is the peer's time over ours; reach: at least 3.
+loss, calibrates nothing, does not look at what the fine-tune loses elsewhere, reads no likelihoods,
+computes no statistics and writes no report; the seconds of the stages that it lacks are told apart.
+Smaller numbers of rows make the comparison shorter, with Trimtab's fixed costs in full. Prints one
+JSON object as its last line; `ratio` is the peer's time over ours; reach: at least 3.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ from pathlib import Path
 from _pairs import in_turn, peer_python, summary
 
 from trimtab.engine.default_model import default_model_folder
+from trimtab.measure.language import LANGUAGE
+from trimtab.measure.plan import CALIBRATION
+from trimtab.measure.retain import RETENTION
+from trimtab.parity import STAGE as PARITY
 from trimtab.store.files import cache_folder
 from trimtab.task.open import OpenTask
 from trimtab.task.spec import Task
@@ -39,6 +44,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 TRL = "trl==1.16.0"
 SHARED = ("torch", "transformers", "peft")
 """Both sides use the same versions of these."""
+OURS_ALONE = (CALIBRATION, RETENTION, LANGUAGE, PARITY)
+"""Stages that the peer does not repeat."""
 
 
 def main() -> None:
@@ -71,6 +78,7 @@ def main() -> None:
         }
         runs = in_turn(commands, options.rounds)
     seconds = {side: summary(runs[side], "seconds") for side in commands}
+    alone = summary(runs["trimtab"], "ours_alone")["median"]
     print(
         json.dumps(
             {
@@ -82,8 +90,13 @@ def main() -> None:
                 "versions": [*versions, TRL],
                 "calls": runs["trimtab"][-1]["calls"],
                 "seconds": seconds,
+                "parts_of_trimtab": runs["trimtab"][-1]["stages"],
                 "parts_of_straight": runs["straight"][-1],
+                "ours_alone": alone,
                 "ratio": round(seconds["straight"]["median"] / seconds["trimtab"]["median"], 3),
+                "ratio_without_ours_alone": round(
+                    seconds["straight"]["median"] / (seconds["trimtab"]["median"] - alone), 3
+                ),
             }
         )
     )
@@ -119,7 +132,12 @@ def decide_ours(folder: Path, options: argparse.Namespace) -> None:
     job = work_of(task)
     (folder / "job.json").write_text(json.dumps(job), "utf-8")
     calls = sum(len(step["asked"]) for step in job["steps"])
-    print(json.dumps({"seconds": seconds, "calls": calls}))
+    decision = Decision.model_validate_json((task / "runs/latest/verdict.json").read_bytes())
+    stages: dict[str, float] = {}
+    for spent in decision.spent:
+        stages[spent.stage] = stages.get(spent.stage, 0.0) + spent.seconds
+    alone = sum(stages.get(stage, 0.0) for stage in OURS_ALONE)
+    print(json.dumps({"seconds": seconds, "ours_alone": alone, "calls": calls, "stages": stages}))
 
 
 def work_of(task: Path) -> dict[str, object]:
