@@ -120,7 +120,7 @@ CHANGES = {
 }
 CHANGE_AFTER = 6
 WEEKS_OF_CHANGE = 12
-YEARS_OF_CHANGE = 2
+YEARS_OF_CHANGE = 6
 
 
 def quiet_half_years(first: int, years: int) -> dict[str, object]:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from benchmarks._pairs import peer_python
 from benchmarks.truth.pools import Pool
+from benchmarks.truth.teams import Team, Told
 
+from trimtab.decide.thresholds import THRESHOLDS
 from trimtab.types import Word
 
 TRAINJUDGE = "trainjudge==0.3.1"
@@ -23,6 +25,24 @@ def always_prompt(rows: int) -> Word:
 
 def tune_from_500_rows(rows: int) -> Word:
     return "fine-tune" if rows >= ROWS_THAT_TUNE else "prompt"
+
+
+def estimates_alone(team: Team, told: Told) -> Word:
+    """The rule without its caution: what the sealed test measured is taken for what is true.
+
+    It shows what asking for certainty costs, and never says that it cannot tell.
+    """
+    quality = told.scores[0].quality.estimate
+    money, comparison = told.money, told.comparison
+    if quality is None or quality >= team.goal or money is None or comparison is None:
+        return "prompt"
+    gap, saves = comparison.difference.estimate, money.saving_per_month.estimate
+    if gap is None or saves is None or saves <= 0:
+        return "prompt"
+    cheaper = money.tune_per_call < (1 - THRESHOLDS.relative_gain) * money.prompt_per_call
+    if gap < team.least and not (gap > -team.least and cheaper):
+        return "prompt"
+    return "fine-tune" if team.train >= THRESHOLDS.fewest_rows else "collect-data"
 
 
 class TrainJudge:

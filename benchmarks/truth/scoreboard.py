@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import mean
 
 from benchmarks.truth.reasons import why
-from benchmarks.truth.rivals import always_prompt, tune_from_500_rows
+from benchmarks.truth.rivals import always_prompt, estimates_alone, tune_from_500_rows
 from benchmarks.truth.teams import AS_IT_IS, Luck, Team, Told, draw_team, tell
 from benchmarks.truth.verdicts import Judged, Truth, foretold, holds, judge, stakes, truth
 from benchmarks.truth.world import World
@@ -73,6 +73,7 @@ def case(
     own = stakes(world, team, told)
     words = {
         OURS: told.verdict.word,
+        "the estimates alone": estimates_alone(team, told),
         "always the prompt": always_prompt(team.rows),
         "fine-tune from 500 rows": tune_from_500_rows(team.rows),
         **{name: rival(team.rows) for name, rival in rivals.items()},
