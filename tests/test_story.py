@@ -26,19 +26,7 @@ from trimtab.prompt import ask
 
 pytest.importorskip("playwright.sync_api")
 
-pytestmark = needs_chromium
-
-STORIES = [
-    pytest.param("sqlite", "local", marks=pytest.mark.model, id="sqlite, default model"),
-    pytest.param("postgresql", "fake", id="postgresql, fake engine"),
-    pytest.param(
-        "postgresql",
-        "local",
-        marks=[pytest.mark.model, pytest.mark.slow],
-        id="postgresql, default model",
-    ),
-]
-"""By database and engine. A story on the default model takes minutes, so only one is not slow."""
+pytestmark = [needs_chromium, pytest.mark.model]
 
 
 @pytest.fixture(scope="module")
@@ -60,18 +48,14 @@ def small_decisions() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def decided(request, tmp_path_factory) -> Team:
-    """A task with a finished run of an engine. It is copied for each story."""
+def decided(real_model, tmp_path_factory) -> Team:
+    """A task with a finished run of the default model. It is copied for each story."""
     root = tmp_path_factory.mktemp("decided")
     folder, models = root / "task", root / "cache" / "models"
     folder.mkdir()
     models.mkdir(parents=True)
-    model = {"engine": request.param, "machine_per_hour": 0.2}
-    if request.param == "local":
-        known = request.getfixturevalue("real_model")
-        (models / known.name).symlink_to(known)
-    else:
-        model["model"] = "m"
+    (models / real_model.name).symlink_to(real_model)
+    model = {"engine": "local", "machine_per_hour": 0.2}
     task = letters.TASK | {"models": {"prompt": model, "tune": None}}
     (folder / "task.yaml").write_text(yaml.safe_dump(task, sort_keys=False), "utf-8")
     rows = [{"input": line, "output": label} for line, label in letters.plain(0, 70)]
@@ -106,7 +90,6 @@ def team(decided, database_url, tmp_path, webhook) -> Team:
     return Team(folder, database_url, decided.environment)
 
 
-@pytest.mark.parametrize(("database_url", "decided"), STORIES, indirect=True)
 def test_a_verdict_is_kept_true(team, chromium, webhook, tmp_path) -> None:
     shots = tmp_path / "shots"
     passwords = first.people(team)
