@@ -46,6 +46,7 @@ def attacked(value: object) -> object:
 
 KEPT = {"prompt", "fine-tune", "dev", "test", "train"}
 KEPT_FIELDS = {
+    "made",
     "word",
     "status",
     "basis",
