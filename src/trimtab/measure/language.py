@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from trimtab.tune.rows import TrainingRow
 
 LANGUAGE = "domain language"
-LANGUAGE_SHARE = 0.02
+LANGUAGE_SHARE = 0.03
 """Share of the budget that it may take."""
-FEWEST_ROWS, MOST_ROWS = 12, 64
+FEWEST_ROWS, MOST_ROWS = 8, 64
 _CHUNK = 8
 """Rows between looks at the budget."""
 _WORD = re.compile(r"\w+")
