@@ -41,6 +41,15 @@ def test_unmeasured_parts_of_a_score_are_not_zero():
     assert rows["Cost of 1,000 calls"] == "not measured"
 
 
+def test_costs_on_dev_are_a_column_only_where_one_is_known():
+    decision = decisions.complete()
+    unknown = tuple(s.model_copy(update={"money_per_1000": None}) for s in decision.dev_scores)
+    known = (unknown[0].model_copy(update={"money_per_1000": 0.1}), *unknown[1:])
+    for scores, shown in ((unknown, 0), (known, 1)):
+        page = render_html(decision.model_copy(update={"dev_scores": scores}))
+        assert page.count('role="columnheader">Cost of 1,000 calls<') == shown
+
+
 def plain(text):
     return text.replace("\N{NO-BREAK SPACE}", " ")
 

@@ -225,6 +225,11 @@ def ranked(decision: Decision) -> list[Ranked]:
     return [Ranked(i, s, s.variant in finalists) for i, s in enumerate(ordered, start=1)]
 
 
+def prices_dev(decision: Decision) -> bool:
+    """Whether the money of some dev variant is known."""
+    return any(score.money_per_1000 is not None for score in decision.dev_scores)
+
+
 def wins(decision: Decision, arm: Arm, most: int) -> Wins:
     """The rows that `arm` answers better, at most `most` of them."""
     gaps = [(gap, case) for case in decision.cases if (gap := _gap(case, arm)) > 0]
