@@ -26,7 +26,7 @@ from trimtab.prompt import ask
 
 pytest.importorskip("playwright.sync_api")
 
-pytestmark = [needs_chromium, pytest.mark.model]
+pytestmark = [*needs_chromium, pytest.mark.model]
 
 
 @pytest.fixture(scope="module")
