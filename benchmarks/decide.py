@@ -38,7 +38,7 @@ from trimtab.parity import STAGE as PARITY
 from trimtab.store.files import cache_folder
 from trimtab.task.open import OpenTask
 from trimtab.task.spec import Task
-from trimtab.types import CurvePoint, Decision, Example, Record, Variant
+from trimtab.types import CurvePoint, Decision, Example, Record, Spent, Variant
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TRL = "trl==1.16.0"
@@ -129,18 +129,17 @@ def decide_ours(folder: Path, options: argparse.Namespace) -> None:
         env={**os.environ, "TRIMTAB_CACHE": str(cache)},
     )
     seconds = time.perf_counter() - started
-    job = work_of(task)
+    decision = Decision.model_validate_json((task / "runs/latest/verdict.json").read_bytes())
+    job = work_of(task, decision)
     (folder / "job.json").write_text(json.dumps(job), "utf-8")
     calls = sum(len(step["asked"]) for step in job["steps"])
-    decision = Decision.model_validate_json((task / "runs/latest/verdict.json").read_bytes())
-    stages: dict[str, float] = {}
-    for spent in decision.spent:
-        stages[spent.stage] = stages.get(spent.stage, 0.0) + spent.seconds
-    alone = sum(stages.get(stage, 0.0) for stage in OURS_ALONE)
+    used = Spent.by_stage(decision.spent).values()
+    stages = {" ".join(filter(None, each.key)): each.seconds for each in used}
+    alone = sum(each.seconds for each in used if each.stage in OURS_ALONE)
     print(json.dumps({"seconds": seconds, "ours_alone": alone, "calls": calls, "stages": stages}))
 
 
-def work_of(task: Path) -> dict[str, object]:
+def work_of(task: Path, decision: Decision) -> dict[str, object]:
     """The calls and trainings of the task's latest run, as the peer needs them."""
     from trimtab.prompt.ask import to_requests
     from trimtab.prompt.nearest import NearestPool
@@ -148,7 +147,6 @@ def work_of(task: Path) -> dict[str, object]:
 
     opened = open_task(task)
     run = task / "runs" / "latest"
-    decision = Decision.model_validate_json((run / "verdict.json").read_bytes())
     pool = NearestPool(opened.split.train)
     rows = all_rows(opened)
     variants = all_variants(decision)

@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks._pairs import peer_python
 from benchmarks.truth.pools import Pool
 from benchmarks.truth.teams import Team, Told
+from benchmarks.truth.verdicts import gained
 
 from trimtab.decide.thresholds import THRESHOLDS
 from trimtab.types import Word
@@ -39,8 +40,7 @@ def estimates_alone(team: Team, told: Told) -> Word:
     gap, saves = comparison.difference.estimate, money.saving_per_month.estimate
     if gap is None or saves is None or saves <= 0:
         return "prompt"
-    cheaper = money.tune_per_call < (1 - THRESHOLDS.relative_gain) * money.prompt_per_call
-    if gap < team.least and not (gap > -team.least and cheaper):
+    if not gained(gap, team.least, money.prompt_per_call, money.tune_per_call):
         return "prompt"
     return "fine-tune" if team.train >= THRESHOLDS.fewest_rows else "collect-data"
 

@@ -79,8 +79,13 @@ def gains(world: World, team: Team, prompt: Variant, tuned: Variant) -> bool:
     gap = _quality(world, team, tuned) - _quality(world, team, prompt)
     assert task.models.tune is not None
     costs = [cost_per_call(score, task.models.prompt) or 0.0 for score in (before, after)]
-    cheaper = costs[1] < (1 - THRESHOLDS.relative_gain) * costs[0]
-    return gap >= team.least or (gap > -team.least and cheaper)
+    return gained(gap, team.least, *costs)
+
+
+def gained(gap: float, least: float, before: float, after: float) -> bool:
+    """The rule's gain: better by `least`, or as good with a call cheaper by enough."""
+    cheaper = after < (1 - THRESHOLDS.relative_gain) * before
+    return gap >= least or (gap > -least and cheaper)
 
 
 def saving(

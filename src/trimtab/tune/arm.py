@@ -33,8 +33,9 @@ from trimtab.types import (
 )
 
 _UNMEASURED = Interval(estimate=None, low=None, high=None, n=0, method="not measured")
-_SIZES, SEARCHED = "trained", "searched"
-"""What is trained: the sizes, and one of them under the searched prompt."""
+SEARCHED: Literal["searched"] = "searched"
+_LOGS = {"size": "trained", SEARCHED: SEARCHED}
+"""Where finished trainings are listed: the sizes, and one of them under the searched prompt."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class TuneArm:
             for size in sizes:
                 start = self._adapter_folder(trained[-1]) if trained else None
                 size_of = _Size(self._folder(size, rate), rows[:size], prompt, rate, start)
-                trained.append(self._trained(_SIZES, size_of, dev_rows))
+                trained.append(self._trained(size_of, dev_rows))
         except _Cut as cut:
             trained.append(cut.so_far)
         except BudgetSpent:
@@ -120,18 +121,18 @@ class TuneArm:
         start = self._adapter_folder(before) if before else None
         # The name keeps it apart from what `_prune` deletes of the size itself.
         folder = self.folder / f"{SEARCHED}-{self._folder(best.point.rows, rate).name}"
-        size = _Size(folder, rows, prompt, rate, start, "searched")
+        size = _Size(folder, rows, prompt, rate, start, SEARCHED)
         try:
-            return self._trained(SEARCHED, size, dev_rows)
+            return self._trained(size, dev_rows)
         except _Cut as cut:
             return cut.so_far
 
-    def _trained(self, log: str, size: _Size, dev: Sequence[TrainingRow]) -> Trained:
-        """The size as the file `log` has it, or trained and added to it.
+    def _trained(self, size: _Size, dev: Sequence[TrainingRow]) -> Trained:
+        """The size as its log has it, or trained and added to it.
 
         Raises `_Cut` where the budget ended between its epochs.
         """
-        path = self.folder / f"{log}.jsonl"
+        path = self.folder / f"{_LOGS[size.made]}.jsonl"
         known = {each.point.rows: each for each in read_nouns(path, Trained)}
         found = known.get(len(size.rows))
         if found is None:
