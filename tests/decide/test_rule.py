@@ -276,7 +276,7 @@ def test_a_winner_that_keeps_everything_has_no_warning(word):
 
 
 def test_a_fine_tune_that_was_not_planned_is_explained():
-    why = "30 rows are too few to train on; 32 are needed"
+    why = "the budget pays for no training"
     missing = {"fine_tune": None, "comparison": None, "money": None, "no_tuning": why}
     for found in (evidence(**missing), evidence(**missing, **PROMPT_MEETS, n_train=60)):
         assert f"no fine-tune was measured: {why}" in decide(found).headline
@@ -325,6 +325,13 @@ def test_failures_only_count_apart():
     assert decide(few).word == decide(evidence()).word
     assert "scores 0.90" in decide(few).headline
     assert any("4 of its calls failed" in line for line in decide(few).reasons)
+
+
+def test_a_wide_difference_says_what_widened_it():
+    """One odd layout may widen an interval tenfold; nobody should take that for too few rows."""
+    wide = comparison(0.3).model_copy(update={"widened_by": {"prompt layout": 0.493}})
+    told = next(line for line in decide(evidence(comparison=wide)).reasons if "minus" in line)
+    assert told.endswith("the interval allows for more than rows: prompt layout ±0.493")
 
 
 def test_the_code_that_decides_and_the_text_change_the_hash(monkeypatch, tmp_path):

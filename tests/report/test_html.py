@@ -132,7 +132,7 @@ def test_the_key_numbers_are_those_of_the_decision(page):
         "0.61 [0.57, 0.65]",
         "0.78 [0.74, 0.82]",
         "+0.17 [+0.12, +0.22]",
-        "p < 0.001",
+        "p < 0.001; rows alone [+0.14, +0.20], the rest comes of prompt layout",
         "USD 0.12 [0.11, 0.13] prompt",
         "USD 0.032 [0.028, 0.035] fine-tune",
         "0.61 s / 1.02 s [0.87 s, 1.17 s] prompt",

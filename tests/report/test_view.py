@@ -85,7 +85,7 @@ def test_a_test_that_was_opened_often_is_warned_of(uses, warned):
 
 
 def test_a_fine_tune_that_was_not_planned_says_why():
-    why = "30 rows are too few to train on; 32 are needed"
+    why = "the budget pays for no training"
     decision = decisions.complete().model_copy(update={"fine_tune": None, "no_tuning": why})
     assert view.why_missing(decision, "fine-tune") == why
     assert view.why_missing(decision, "prompt") != why

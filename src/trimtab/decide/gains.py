@@ -85,7 +85,7 @@ def _quality(evidence: Evidence) -> Gate:
         estimate, low, high = found
         status = _gained(found, least)
         sentence = f"fine-tune minus prompt: {estimate:+.3f} (95%: {low:+.3f} to {high:+.3f})"
-        sentence += _draws(evidence.comparison)
+        sentence += more_than_rows(evidence.comparison)
         sentence += _layouts(evidence.sensitivity)
     gate = Gate(
         name=QUALITY,
@@ -108,7 +108,7 @@ def _gained(difference: tuple[float, float, float], least: float) -> Status:
     return "fail" if high < least else "unknown"
 
 
-def _draws(found: Comparison | None) -> str:
+def more_than_rows(found: Comparison | None) -> str:
     """What the interval allows for besides the choice of rows, and what it does not."""
     if found is None:
         return ""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from trimtab.decide.cost import amount
 from trimtab.decide.evidence import Evidence, band, constraint_checks, goal_checks
-from trimtab.decide.gains import OTHER_GAINS
+from trimtab.decide.gains import OTHER_GAINS, more_than_rows
 from trimtab.decide.thresholds import THRESHOLDS
 from trimtab.types import Forecast, Gate, Money, Swing, VariantScore, Word
 
@@ -83,7 +83,7 @@ def reasons(evidence: Evidence, gates: Sequence[Gate]) -> tuple[str, ...]:
         found.append(
             f"fine-tune minus prompt is {difference[0]:+.3f} (95%: {difference[1]:+.3f} to "
             f"{difference[2]:+.3f}) on {compared.n:,} shared test rows: {compared.wins} better, "
-            f"{compared.losses} worse, {compared.ties} alike"
+            f"{compared.losses} worse, {compared.ties} alike{more_than_rows(compared)}"
         )
     found += [
         f"{g.name}: {g.evidence}" for g in gates if g.name in OTHER_GAINS and g.status == "pass"

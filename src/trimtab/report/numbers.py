@@ -51,10 +51,11 @@ def _difference(comparison: Comparison | None) -> Line:
     if comparison is None:
         return Line(values.UNMEASURED, "needs both arms on the test rows")
     bounds = values.bounds(comparison.difference, signed=True)
-    return Line(
-        values.difference(comparison.difference.estimate),
-        f"{bounds}; {values.p_value(comparison.p_value)}",
-    )
+    note = f"{bounds}; {values.p_value(comparison.p_value)}"
+    if comparison.rows_alone is not None:
+        alone = values.bounds(comparison.rows_alone, signed=True)
+        note += f"; rows alone {alone}, the rest comes of {' and '.join(comparison.widened_by)}"
+    return Line(values.difference(comparison.difference.estimate), note)
 
 
 def _costs(decision: Decision) -> tuple[Line, ...]:
