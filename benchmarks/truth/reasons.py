@@ -21,8 +21,6 @@ def why(world: World, team: Team, told: Told, known: Truth) -> str:
     quality = told.scores[0].quality.estimate
     if word == "prompt" and quality is not None and quality >= team.goal:
         return "the prompt was measured at the goal"
-    if told.tuned is None:
-        return "nothing was trained"
     if known.words == {"collect-data"} and "more rows" in known.because:
         if told.forecast is None or not told.forecast.curve:
             return "too few sizes for a forecast"

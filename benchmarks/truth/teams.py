@@ -25,7 +25,6 @@ from trimtab.decide.cost import cost_of_1000_calls
 from trimtab.decide.evidence import Evidence
 from trimtab.decide.money import Effort, money
 from trimtab.decide.rule import decide
-from trimtab.measure.sizes import SMALLEST_TRAINING
 from trimtab.prompt.race import Entry, Race
 from trimtab.prompt.search import DEMONSTRATIONS, INSTRUCTIONS, LAST_SHARE
 from trimtab.steps import Candidates
@@ -212,7 +211,6 @@ def tell(world: World, team: Team, luck: Luck = AS_IT_IS) -> Told:
         rows_total=team.rows,
         prompt_search_complete=True,
         plateau=state,
-        no_tuning=None if points else "too few rows",
     )
     return Told(
         verdict=decide(evidence),
@@ -234,9 +232,7 @@ def _places(world: World, rng: np.random.Generator, size: int, copies: int) -> l
 
 def _outlook(
     world: World, team: Team, points: Sequence[CurvePoint], prompt: Interval, luck: Luck
-) -> Forecast | None:
-    if not points:
-        return None
+) -> Forecast:
     found = forecast(points, team.goal, LABEL_COST, team.number, labelled=team.train, prompt=prompt)
     if luck.curve:
         return found
@@ -320,11 +316,7 @@ def _seconds(record: Record) -> float:
 
 
 def _tune(world: World, team: Team, dev: _Drawn, candidates: Candidates) -> list[CurvePoint]:
-    """Score every size that the team can train on its dev rows; points of its learning curve.
-
-    None where Trimtab would not train on so few rows."""
-    if team.train < SMALLEST_TRAINING:
-        return []
+    """Score every size that the team can train on its dev rows; points of its learning curve."""
     points = []
     for each in world.tuned(team.train):
         candidates.variants.append(each.variant)
@@ -360,7 +352,8 @@ def _compare(
 ) -> Comparison | None:
     if len(chosen) < 2:
         return None
-    return compare(*(found[variant.id] for variant in chosen), task.metric, None, task.seed)
+    before, after = (found[variant.id] for variant in chosen)
+    return compare(before, after, task.metric, None, task.seed)
 
 
 def _priced(variant: Variant, records: Sequence[Record], task: Task) -> VariantScore:

@@ -31,7 +31,6 @@ from trimtab.measure.sizes import (
     FEWEST_SIZES,
     MOST_SIZES,
     NARROWEST_RATIO,
-    SMALLEST_TRAINING,
     TRAINING_SLACK,
     nested_sizes,
 )
@@ -39,7 +38,7 @@ from trimtab.prompt.recipe import Kitchen
 from trimtab.prompt.search import LAST_SHARE, PromptSearch
 from trimtab.prompt.styles import STYLES
 from trimtab.task.spec import Models, ModelSpec, Prices
-from trimtab.task.split import SealedTest, Split
+from trimtab.task.split import MIN_TRAIN, SealedTest, Split
 
 from .factories import examples, task
 
@@ -121,7 +120,7 @@ def test_training_fits_the_arm_and_the_whole_fits_the_budget(minutes, train, rat
     assert list(sizes) == sorted(set(sizes))
     if sizes:
         assert TRAINING_SLACK * seconds(plan, TRAINING) <= plan.arm_seconds
-        assert sizes[0] >= SMALLEST_TRAINING
+        assert sizes[0] >= MIN_TRAIN
         assert sizes[-1] <= train
         assert len(sizes) <= MOST_SIZES
     else:
@@ -219,12 +218,12 @@ def test_where_general_ability_counts_a_remedy_fits_too() -> None:
             assert TRAINING_SLACK * needed <= plan.arm_seconds + 1e-6
 
 
-@given(st.integers(SMALLEST_TRAINING, 10**6), st.integers(FEWEST_SIZES, MOST_SIZES))
+@given(st.integers(MIN_TRAIN, 10**6), st.integers(FEWEST_SIZES, MOST_SIZES))
 def test_nested_sizes_are_not_too_small_and_not_too_near(top, count) -> None:
     sizes = nested_sizes(top, count)
     assert sizes[-1] == top
     assert len(sizes) in {1, *range(FEWEST_SIZES, count + 1)}
-    assert sizes[0] >= (50 if top >= 200 else SMALLEST_TRAINING)
+    assert sizes[0] >= (50 if top >= 200 else MIN_TRAIN)
     for small, large in pairwise(sizes):
         assert large / small > NARROWEST_RATIO - 0.03  # they are rounded to whole rows
 
@@ -232,10 +231,10 @@ def test_nested_sizes_are_not_too_small_and_not_too_near(top, count) -> None:
 @pytest.mark.parametrize(
     ("train", "sizes"),
     [
-        (40, (40,)),
-        (71, (71,)),
-        (72, (32, 48, 72)),
-        (100, (32, 57, 100)),
+        (20, (20,)),
+        (44, (44,)),
+        (45, (20, 30, 45)),
+        (100, (25, 40, 63, 100)),
         (140, (35, 56, 88, 140)),
         (200, (50, 79, 126, 200)),
     ],

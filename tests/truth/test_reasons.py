@@ -40,7 +40,6 @@ CURVE = ((25, 0.6, 0.5, 0.7),)
     ("known", "told", "cause"),
     [
         (TUNE, {"measured": 0.96}, "the prompt was measured at the goal"),
-        (TUNE, {"tuned": None}, "nothing was trained"),
         (TUNE, {"gates": (GAIN, COSTS)}, "it pays, not surely enough"),
         (TUNE, {"gates": (GAIN, COSTS), "saves": -1.0}, "it does not pay"),
         (

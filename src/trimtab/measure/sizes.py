@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 
 from trimtab.task.spec import Task
+from trimtab.task.split import MIN_TRAIN
 from trimtab.types import Spent
 
-SMALLEST_TRAINING = 32
 USUAL_SMALLEST = 50
 """Of the nested sizes, where the largest is at least four times as many."""
 FEWEST_SIZES, MOST_SIZES = 3, 6
@@ -33,12 +33,10 @@ def train_sizes(
     pays for. Each goes on from the one before, so that it costs its own epochs and no others'.
     Where what a fine-tune loses elsewhere counts, one training more must fit, for a remedy.
     """
-    if available < SMALLEST_TRAINING:
-        return (), f"{available} rows are too few to train on; {SMALLEST_TRAINING} are needed"
     if task.search.train_sizes:
         return tuple(sorted({min(size, available) for size in task.search.train_sizes})), None
     top = available
-    while top >= SMALLEST_TRAINING:
+    while top >= MIN_TRAIN:
         fewest = nested_sizes(top, FEWEST_SIZES)
         needed = cost(fewest, True)
         if _fits(needed, share):
@@ -53,14 +51,14 @@ def train_sizes(
         what, limit = f"{share.money:.2f} {task.currency}", "money"
     return (), (
         f"the fine-tune arm's share of the budget, {what}, is too little to train on "
-        f"{SMALLEST_TRAINING} rows; raise budget.{limit}"
+        f"{MIN_TRAIN} rows; raise budget.{limit}"
     )
 
 
 def nested_sizes(top: int, count: int) -> tuple[int, ...]:
-    """Up to `count` sizes in geometric steps to `top`: from 50, or from less where `top` is below
-    200; fewer where they would lie nearer than NARROWEST_RATIO, and `top` alone below three."""
-    first = max(SMALLEST_TRAINING, min(USUAL_SMALLEST, top // 4))
+    """Up to `count` sizes in geometric steps to `top`: from 50, or from a quarter of `top` where it is
+    below 200; fewer where they would lie nearer than NARROWEST_RATIO, and `top` alone below three."""
+    first = max(MIN_TRAIN, min(USUAL_SMALLEST, top // 4))
     if top < first * NARROWEST_RATIO ** (FEWEST_SIZES - 1):
         return (top,)
     steps = count - 1
