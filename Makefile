@@ -23,6 +23,8 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy benchmarks/*.py
+	$(BIN)/mypy -p benchmarks.truth
 	$(BIN)/lint-imports
 
 clean:

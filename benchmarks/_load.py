@@ -85,7 +85,7 @@ class Connection(asyncio.Protocol):
 
     async def call(self, request: bytes) -> bytes:
         """Head and body of the answer. Raises `ConnectionError` where the server hangs up."""
-        if self._transport.is_closing():  # type: ignore[attr-defined]
+        if self._transport.is_closing():
             raise ConnectionError("the server hung up")
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)  # type: ignore[attr-defined]

@@ -27,6 +27,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from _pairs import in_turn, peer_python, summary
 
@@ -139,7 +140,7 @@ def decide_ours(folder: Path, options: argparse.Namespace) -> None:
     print(json.dumps({"seconds": seconds, "ours_alone": alone, "calls": calls, "stages": stages}))
 
 
-def work_of(task: Path, decision: Decision) -> dict[str, object]:
+def work_of(task: Path, decision: Decision) -> dict[str, Any]:
     """The calls and trainings of the task's latest run, as the peer needs them."""
     from trimtab.prompt.ask import to_requests
     from trimtab.prompt.nearest import NearestPool
@@ -207,6 +208,10 @@ def read_lines(path: Path) -> list[object]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
+Adapted = tuple[int, float | None]
+"""Rows and learning rate of an adapter, which name it."""
+
+
 def trainings(points: tuple[CurvePoint, ...]) -> list[dict[str, object]]:
     """Each training of the first seed once: rows, learning rate, the epochs that it took, and the
     training whose adapter it goes on from."""
@@ -214,13 +219,13 @@ def trainings(points: tuple[CurvePoint, ...]) -> list[dict[str, object]]:
     points = tuple(point for point in points if point.seed == first)
     curve = sorted((p for p in points if not p.sweep), key=lambda p: p.rows)
     epochs = {(p.rows, p.learning_rate): p.epochs for p in points}
-    found: dict[tuple[int, float], list[float] | None] = {
+    found: dict[Adapted, Adapted | None] = {
         (p.rows, p.learning_rate): None for p in points if p.sweep
     }
-    before = None
+    before: Adapted | None = None
     for point in curve:
         found[point.rows, point.learning_rate] = before
-        before = [point.rows, point.learning_rate]
+        before = (point.rows, point.learning_rate)
     return [
         {"rows": n, "rate": rate, "epochs": epochs[n, rate], "start": start}
         for (n, rate), start in found.items()

@@ -35,7 +35,8 @@ def main(folder: Path, batch: int) -> None:
         train(job, training, adapters[tuple(start)] if start else None, out, tokenizer)
         adapters[rows, rate] = out
         seconds["train"] += time.perf_counter() - started
-    base = AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32).eval()
+    base: Any = AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32)
+    base.eval()
     for step in job["steps"]:
         started = time.perf_counter()
         model = base

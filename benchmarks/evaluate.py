@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from _pairs import in_turn, summary
 
@@ -164,10 +165,11 @@ def timed(engine: Engine, asked: Sequence[Request]) -> tuple[list[str], float]:
         part = dict(engine.generate(asked[start : start + engine.chunk_size]))
         found += [part[position] for position in range(len(part))]
     seconds = time.perf_counter() - started
-    failed = [each for each in found if not isinstance(each, Completion)]
-    if failed:
-        raise SystemExit(f"{len(failed)} calls failed, the first with: {failed[0]}")
-    return [each.text for each in found], seconds
+    texts = [each.text for each in found if isinstance(each, Completion)]
+    if len(texts) < len(found):
+        first = next(each for each in found if not isinstance(each, Completion))
+        raise SystemExit(f"{len(found) - len(texts)} calls failed, the first with: {first}")
+    return texts, seconds
 
 
 def answer_with_generate(
@@ -178,7 +180,8 @@ def answer_with_generate(
 
     source = default_model_folder(lambda line: None)
     tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
-    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32).eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+    model.eval()
     rendered = [
         tokenizer.apply_chat_template(
             [message.model_dump() for message in request.messages],

@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--tries", type=int, default=3, help="of each short call")
     parser.add_argument("--calls", type=int, nargs=3, default=(12, 24, 32))
     options = parser.parse_args()
-    engine = cast(LocalEngine, from_spec(ModelSpec(), lambda line: None))
+    engine = from_spec(ModelSpec(), lambda line: None)
     begun = short_and_long()
     asked = [*begun, *requests(1 + options.rounds * sum(options.calls))]
     warm = len(begun)

@@ -104,8 +104,8 @@ def main() -> None:
             except NotHereError as reason:
                 left_out |= dict.fromkeys(wanted, str(reason))
         endpoint.close()
-    faults = {name: counted.shown() for name, counted in figures.items()}
-    print(json.dumps({"faults": faults, "left_out": left_out}))
+    shown = {name: counted.shown() for name, counted in figures.items()}
+    print(json.dumps({"faults": shown, "left_out": left_out}))
     sys.exit(any(counted.is_bad for counted in figures.values()))
 
 

@@ -72,7 +72,7 @@ def main() -> None:
     }
 
     def ratio(name: str) -> float:
-        ours, peer = (figures[side][name]["median"] for side in commands)
+        ours, peer = (summary(runs[side], name)["median"] for side in commands)
         return round(ours / peer, 3)
 
     print(
@@ -86,7 +86,7 @@ def main() -> None:
                 "versions": [*versions, TRL],
                 **figures,
                 "ratio": ratio("tokens_per_s"),
-                "memory_ratio": ratio("peak_mb"),
+                "memory_ratio": ratio("peak_bytes"),
                 "dev_loss_ratio": round(losses["trimtab"] / losses["trl"], 4),
             }
         )

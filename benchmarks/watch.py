@@ -152,7 +152,7 @@ def changed(name: str) -> dict[str, object]:
         found = watched(rng, worlds)
         weeks.append({kind: week - CHANGE_AFTER + 1 for kind, week in found.items()})
     kinds = sorted({kind for each in weeks for kind in each})
-    found = {
+    by_kind: dict[str, object] = {
         kind: {
             "found_in": sum(kind in each for each in weeks),
             "of": YEARS_OF_CHANGE,
@@ -160,8 +160,8 @@ def changed(name: str) -> dict[str, object]:
         }
         for kind in kinds
     }
-    print(f"{name}: {found}", flush=True)
-    return found
+    print(f"{name}: {by_kind}", flush=True)
+    return by_kind
 
 
 def watched(rng: np.random.Generator, worlds: Sequence[World]) -> dict[str, int]:
@@ -211,7 +211,7 @@ def sealed_floor(rng: np.random.Generator, truth: float) -> Floor | None:
 
 def served(rng: np.random.Generator, world: World, week: int) -> list[Trace]:
     """A week's calls: more by day than by night, slower when there are more, alike hour by hour."""
-    found = []
+    found: list[Trace] = []
     hour_of_week = rng.choice(168, CALLS_A_WEEK, p=RHYTHM)
     slow_hours = np.exp(0.2 * rng.standard_normal(168))
     for hour in np.sort(hour_of_week).tolist():

@@ -16,13 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 
 from trimtab.store.database import Database
-from trimtab.store.deployments import Deployed, promote
+from trimtab.store.deployments import Deployed, Role, promote
 from trimtab.store.traces import Trace, add_traces, new_id
 from trimtab.watch.check import Watched, check
 from trimtab.watch.rollout import advance
@@ -31,7 +32,7 @@ from watch import LABELS, TASK, WORDS
 
 DAYS = 10
 CANARY = 0.1
-PARTS = {"check": check, "advance": advance}
+PARTS: dict[str, Callable[[Watched, datetime], object]] = {"check": check, "advance": advance}
 _AT_ONCE = 20_000
 
 
@@ -58,7 +59,8 @@ def main() -> None:
 
 def write(folder: Path, traces: int) -> None:
     database = Database(str(folder / "production.sqlite"), synced=False)
-    for role, variant in (("champion", "v"), ("canary", "w")):
+    roles: tuple[tuple[Role, str], ...] = (("champion", "v"), ("canary", "w"))
+    for role, variant in roles:
         deployed = Deployed(run="r", variant=variant, name=variant)
         promote(database, TASK.name, deployed, role, CANARY, "benchmark", "to measure")
     begun = datetime.now(UTC) - timedelta(days=DAYS)

@@ -18,7 +18,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from benchmarks.truth.confirm import Confirmed, confirm
@@ -26,7 +26,6 @@ from benchmarks.truth.pools import TASKS, Pool, pool
 from benchmarks.truth.record import record
 from benchmarks.truth.rivals import TrainJudge
 from benchmarks.truth.scoreboard import (
-    OURS,
     Case,
     Figures,
     coverage,
@@ -82,13 +81,13 @@ def _record(pools: Mapping[str, Pool], minutes: float) -> bool:
 
 def _show(cases: Sequence[Case], trainings: Mapping[str, int], seconds: float) -> None:
     ways = {way: figures(cases, way) for way in cases[0].judged}
-    tasks = {name: _where(cases, lambda case, n=name: case.task == n) for name in trainings}
-    sizes = {rows: _where(cases, lambda case, n=rows: case.team.rows == n) for rows in ROWS}
+    tasks = {name: figures([case for case in cases if case.task == name]) for name in trainings}
+    sizes = {rows: figures([case for case in cases if case.team.rows == rows]) for rows in ROWS}
     for title, table in (("way", ways), ("Trimtab by task", tasks), ("Trimtab by rows", sizes)):
         _table(title, {str(name): row for name, row in table.items()})
     held, said = coverage(cases), words(cases)
-    for name, row in held.items():
-        print(f"{name}: {row}")
+    for name, kept in held.items():
+        print(f"{name}: {kept}")
     for name, counts in said.items():
         print(f"right is {name}: {counts}")
     wrong = reasons(cases)
@@ -153,10 +152,6 @@ def _right_by_task(cases: Sequence[Case]) -> dict[str, dict[str, int]]:
         for name in dict.fromkeys(case.task for case in cases)
         for of in [[case for case in cases if case.task == name]]
     }
-
-
-def _where(cases: Sequence[Case], wanted: Callable[[Case], bool]) -> Figures:
-    return figures([case for case in cases if wanted(case)], OURS)
 
 
 LADDER = {

@@ -33,7 +33,8 @@ from trimtab.store.files import read_records, write_atomic
 from trimtab.store.run import Run, open_run
 from trimtab.task.data import dataset_hash
 from trimtab.task.spec import Budget, Search, Task
-from trimtab.tune.arm import Trained, TuneArm
+from trimtab.tune.arm import TuneArm
+from trimtab.tune.trained import Trained
 from trimtab.types import CurvePoint, Noun, Record, Variant, VariantScore, content_hash
 
 COUNTS = (4, 8)

@@ -13,8 +13,8 @@ from trimtab.decide.cost import cost_per_call
 from trimtab.decide.evidence import meets_everything
 from trimtab.decide.money import Effort, money
 from trimtab.decide.thresholds import THRESHOLDS
-from trimtab.tune.arm import Trained
 from trimtab.tune.curve_fit import MAX_REACH
+from trimtab.tune.trained import Trained
 from trimtab.types import Forecast, Interval, Variant, Word
 
 

@@ -25,7 +25,7 @@ from trimtab.compare.paired import compare
 from trimtab.compare.summary import summarise
 from trimtab.prompt.variants import constrained
 from trimtab.task.spec import Task
-from trimtab.tune.arm import Trained
+from trimtab.tune.trained import Trained
 from trimtab.types import Comparison, CurvePoint, Example, Money, Record, Variant, VariantScore
 
 Records = Mapping[str, Mapping[str, Record]]
@@ -96,8 +96,8 @@ class World:
         """Of `b` less `a`, on the whole pool."""
         key = (a.id, b.id, self._rung(training_rows))
         if key not in self._differences:
-            both = (self.population(each, training_rows) for each in (a, b))
-            self._differences[key] = compare(*both, self.task.metric)
+            before, after = (self.population(each, training_rows) for each in (a, b))
+            self._differences[key] = compare(before, after, self.task.metric)
         return self._differences[key]
 
     def population(self, variant: Variant, training_rows: int) -> list[Record]:

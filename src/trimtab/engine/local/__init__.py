@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from trimtab.engine.base import Engine
 from trimtab.task.spec import ModelSpec
 
+if TYPE_CHECKING:
+    from trimtab.engine.local.engine import LocalEngine
 
-def from_spec(spec: ModelSpec, progress: Callable[[str], None]) -> Engine:
+
+def from_spec(spec: ModelSpec, progress: Callable[[str], None]) -> LocalEngine:
     """Load the model that `spec` names. Raises `ModelError` where it cannot be used."""
     from trimtab.engine.local.engine import LocalEngine
     from trimtab.engine.local.weights import load
