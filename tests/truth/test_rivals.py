@@ -48,6 +48,6 @@ def test_it_reads_what_a_team_is_told():
     assert estimates_alone(team(), tell(made, team())) == "fine-tune"
 
 
-def test_a_team_that_trained_nothing_prompts():
+def test_a_gain_on_too_few_rows_asks_for_more():
     made = world((0.6, 0.6), {25: 0.9})
-    assert estimates_alone(team(rows=75), tell(made, team(rows=75))) == "prompt"
+    assert estimates_alone(team(rows=75), tell(made, team(rows=75))) == "collect-data"

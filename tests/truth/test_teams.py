@@ -79,11 +79,12 @@ def test_nearest_demonstrations_come_from_the_largest_pool_that_the_team_has():
     assert len(made.prompts(49)[0]) == 1
 
 
-def test_rows_that_trimtab_would_not_train_on_make_no_second_arm():
-    """75 rows leave 25 to train on."""
-    told = tell(world([0.5, 0.6, 0.6], FAR_BETTER), team(rows=75))
-    assert told.tuned is None
-    assert told.forecast is None
+def test_few_rows_show_that_more_would_pay():
+    """75 rows leave 25 to train on: one size, which gains, and may not win."""
+    told = tell(world([0.5, 0.6, 0.6], FAR_BETTER | {25: 0.95}), team(rows=75))
+    assert told.tuned.name in {"tuned 25", "tuned 25, constrained"}
+    assert told.forecast.curve == ()
+    assert told.verdict.word == "collect-data"
 
 
 def test_a_team_that_knows_the_test_measures_what_is_true():

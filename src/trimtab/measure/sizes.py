@@ -56,8 +56,9 @@ def train_sizes(
 
 
 def nested_sizes(top: int, count: int) -> tuple[int, ...]:
-    """Up to `count` sizes in geometric steps to `top`: from 50, or from a quarter of `top` where it is
-    below 200; fewer where they would lie nearer than NARROWEST_RATIO, and `top` alone below three."""
+    """Up to `count` sizes in geometric steps to `top`: from 50, or from a quarter of `top` where it
+    is below 200; fewer where they would lie nearer than NARROWEST_RATIO, and `top` alone below
+    three."""
     first = max(MIN_TRAIN, min(USUAL_SMALLEST, top // 4))
     if top < first * NARROWEST_RATIO ** (FEWEST_SIZES - 1):
         return (top,)
