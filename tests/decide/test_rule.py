@@ -191,7 +191,7 @@ BRANCHES = {
     ),
     # 6: prompt, though it misses the goal
     "no gain": (evidence(**NO_GAIN), "prompt"),
-    "gain does not pay": (evidence(money=money(p_pays=0.89)), "prompt"),
+    "gain does not pay": (evidence(money=money(p_pays=0.66)), "prompt"),
     "gain below break-even": (evidence(money=money(break_even=400_000.0)), "prompt"),
     "task moves": (evidence(history=moved(date(2026, 5, 20))), "prompt"),
     "task is young": (evidence(task=task(traffic={"stable_since": "2026-05-20"})), "inconclusive"),
