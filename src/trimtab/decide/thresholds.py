@@ -18,8 +18,8 @@ class Thresholds:
     """Below this a fine-tune may only adapt the format: label or JSON outputs."""
     approved_share: float = 0.9
     probability_of_paying: float = 0.67
-    """Two to one. The gain itself is shown at 95%; asking for 90% of the money too made teams keep
-    the worse choice twice as often as it saved them one that did not pay (docs/truth.md)."""
+    """Two to one. The gain itself is shown at 95%; asking for 90% of the money too kept eight teams
+    from a fine-tune that paid for each that it kept from one that did not (docs/truth.md)."""
     probability_of_paying_ahead: float = 0.5
     """Of a fine-tune for which rows must be labelled first. Less is asked of it, since labels bind
     nobody: with them, the task is decided anew."""
