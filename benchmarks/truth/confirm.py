@@ -107,7 +107,7 @@ def teams(world: World, count: int) -> list[Team]:
         if len(found) < count and team.rows in ROWS:
             known = truth(world, team)
             wanted = WORDS[len(found) % len(WORDS)]
-            if known.words == {wanted} and abs(known.gap or 0.0) >= team.least:
+            if known.words == {wanted} and abs(known.gap) >= team.least:
                 found.append(team)
     return found
 

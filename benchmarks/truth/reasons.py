@@ -22,7 +22,7 @@ def why(world: World, team: Team, told: Told, known: Truth) -> str:
     if word == "prompt" and quality is not None and quality >= team.goal:
         return "the prompt was measured at the goal"
     if known.words == {"collect-data"} and "more rows" in known.because:
-        if told.forecast is None or not told.forecast.curve:
+        if not told.forecast.curve:
             return "too few sizes for a forecast"
         if not _foretold(told):
             return "the forecast does not reach the goal"
@@ -31,13 +31,12 @@ def why(world: World, team: Team, told: Told, known: Truth) -> str:
 
 def _foretold(told: Told) -> bool:
     outlook = told.forecast
-    return outlook is not None and (outlook.rows_needed or 0) > outlook.rows_now
+    return (outlook.rows_needed or 0) > outlook.rows_now
 
 
 def _tuned(world: World, team: Team, told: Told) -> str:
     """A fine-tune was said, and was not the thing to do."""
     quality = world.true(told.prompt, team.train).quality.estimate
-    assert told.tuned is not None
     if quality is not None and quality >= team.goal:
         return "the prompt meets the goal, and was measured below it"
     if not gains(world, team, told.prompt, told.tuned):
@@ -53,7 +52,7 @@ def _standing(told: Told) -> str:
     found = [] if passed & {QUALITY, *OTHER_GAINS} else ["no gain is shown"]
     against = [each for each in told.verdict.gates if each.blocks and each.name not in passed]
     for gate in against:
-        if gate.name == "volume-pays" and told.money is not None:
+        if gate.name == "volume-pays":
             saves = told.money.saving_per_month.estimate or 0.0
             found.append("it pays, not surely enough" if saves > 0 else "it does not pay")
         else:

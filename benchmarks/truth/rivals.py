@@ -34,10 +34,10 @@ def estimates_alone(team: Team, told: Told) -> Word:
     It shows what asking for certainty costs, and never says that it cannot tell.
     """
     quality = told.scores[0].quality.estimate
-    money, comparison = told.money, told.comparison
-    if quality is None or quality >= team.goal or money is None or comparison is None:
+    if quality is None or quality >= team.goal:
         return "prompt"
-    gap, saves = comparison.difference.estimate, money.saving_per_month.estimate
+    money = told.money
+    gap, saves = told.comparison.difference.estimate, money.saving_per_month.estimate
     if gap is None or saves is None or saves <= 0:
         return "prompt"
     if not gained(gap, team.least, money.prompt_per_call, money.tune_per_call):

@@ -9,11 +9,11 @@ from statistics import mean
 
 from benchmarks.truth.reasons import why
 from benchmarks.truth.rivals import always_prompt, estimates_alone, tune_from_500_rows
-from benchmarks.truth.teams import AS_IT_IS, Luck, Team, Told, draw_team, tell
+from benchmarks.truth.teams import AS_IT_IS, Luck, Team, draw_team, tell
 from benchmarks.truth.verdicts import Judged, Truth, foretold, holds, judge, stakes, truth
 from benchmarks.truth.world import World
 
-from trimtab.types import Variant, Word
+from trimtab.types import Word
 
 OURS = "Trimtab"
 Rival = Callable[[int], Word]
@@ -38,12 +38,12 @@ class Case:
     @property
     def matters(self) -> bool:
         """Whether the true gap, either way, is at least the smallest difference that matters."""
-        return self.truth.gap is not None and abs(self.truth.gap) >= self.team.least
+        return abs(self.truth.gap) >= self.team.least
 
     @property
     def matters_net(self) -> bool:
         """Whether the gap that is left once all costs are taken off is as large."""
-        return self.truth.gap is not None and abs(self.truth.net) >= self.team.least
+        return abs(self.truth.net) >= self.team.least
 
     @property
     def clear(self) -> bool:
@@ -78,16 +78,15 @@ def case(
         "fine-tune from 500 rows": tune_from_500_rows(team.rows),
         **{name: rival(team.rows) for name, rival in rivals.items()},
     }
-    qualities = [world.true(each, team.train).quality.estimate for each in _finalists(told)]
+    finalists = (told.prompt, told.tuned)
+    qualities = [world.true(each, team.train).quality.estimate for each in finalists]
     return Case(
         task=task,
         team=team,
         truth=known,
         judged={name: judge(word, known, own) for name, word in words.items()},
         held={
-            "difference": holds(
-                told.comparison.difference if told.comparison else None, own.quality
-            ),
+            "difference": holds(told.comparison.difference, own.quality),
             **{
                 f"quality of the {score.arm}": holds(score.quality, quality)
                 for score, quality in zip(told.scores, qualities, strict=True)
@@ -96,10 +95,6 @@ def case(
         foretold=foretold(world, team, told.forecast),
         why=why(world, team, told, known),
     )
-
-
-def _finalists(told: Told) -> list[Variant]:
-    return [each for each in (told.prompt, told.tuned) if each is not None]
 
 
 def figures(cases: Sequence[Case], way: str = OURS) -> Figures:

@@ -6,7 +6,7 @@ the rule are Trimtab's own code. Only where answers come from is different: out 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -160,12 +160,12 @@ class Told:
 
     verdict: Verdict
     prompt: Variant
-    tuned: Variant | None
-    scores: tuple[VariantScore, ...]
-    """On the sealed test: the prompt's, then the fine-tune's where there is one."""
-    comparison: Comparison | None
-    money: Money | None
-    forecast: Forecast | None
+    tuned: Variant
+    scores: tuple[VariantScore, VariantScore]
+    """On the sealed test: the prompt's, then the fine-tune's."""
+    comparison: Comparison
+    money: Money
+    forecast: Forecast
 
 
 def tell(world: World, team: Team, luck: Luck = AS_IT_IS) -> Told:
@@ -182,29 +182,29 @@ def tell(world: World, team: Team, luck: Luck = AS_IT_IS) -> Told:
     )
     candidates, state = _search(dev, prompts, task)
     points = _tune(world, team, dev, candidates)
-    chosen = [each for arm in ("prompt", "fine-tune") if (each := candidates.best(arm))]
-    found, looked = _confirm(test, chosen, task, looks=luck.test)
-    comparison = _compare(found, chosen, task)
-    if comparison is not None and looked is not None:
+    prompt, tuned = candidates.best("prompt"), candidates.best("fine-tune")
+    assert prompt is not None
+    assert tuned is not None
+    prompt_records, tuned_records, looked = _confirm(test, prompt, tuned, task, looks=luck.test)
+    comparison = compare(prompt_records, tuned_records, task.metric, None, task.seed)
+    if looked is not None:
         comparison = deciding(comparison, looked)
-    scores = [_priced(each, found[each.id], task) for each in chosen]
-    on_dev = candidates.scores[candidates.variants.index(chosen[0])].quality
+    scores = _priced(prompt, prompt_records, task), _priced(tuned, tuned_records, task)
+    on_dev = candidates.scores[candidates.variants.index(prompt)].quality
     outlook = _outlook(world, team, points, on_dev, luck)
-    tuned = scores[1] if len(scores) > 1 else None
-    costs = ahead = None
-    if tuned is not None:
-        spent = Effort.of(world.sweep, points)
-        costs = money(task, scores[0], tuned, comparison, spent)
-        ahead = money_ahead(task, scores[0], tuned, comparison, spent, outlook)
+    spent = Effort.of(world.sweep, points)
+    costs = money(task, *scores, comparison, spent).money
+    assert costs is not None
+    costs = _settled(costs, luck)
+    ahead = money_ahead(task, *scores, comparison, spent, outlook)
     evidence = Evidence(
         task=task,
         today=TODAY,
         prompt=scores[0],
-        fine_tune=tuned,
+        fine_tune=scores[1],
         comparison=comparison,
-        money=_settled(costs.money, luck) if costs else None,
-        money_missing=costs.missing if costs else (),
-        money_ahead=_settled(ahead, luck),
+        money=costs,
+        money_ahead=ahead and _settled(ahead, luck),
         forecast=outlook,
         n_train=team.train,
         rows_approved=team.rows,
@@ -214,11 +214,11 @@ def tell(world: World, team: Team, luck: Luck = AS_IT_IS) -> Told:
     )
     return Told(
         verdict=decide(evidence),
-        prompt=chosen[0],
-        tuned=chosen[1] if tuned else None,
-        scores=tuple(scores),
+        prompt=prompt,
+        tuned=tuned,
+        scores=scores,
         comparison=comparison,
-        money=evidence.money,
+        money=costs,
         forecast=outlook,
     )
 
@@ -247,9 +247,9 @@ def _outlook(
     return found.model_copy(update={"rows_needed": rows, "curve": known})
 
 
-def _settled(costs: Money | None, luck: Luck) -> Money | None:
+def _settled(costs: Money, luck: Luck) -> Money:
     """The chance of paying is none where volume and prices are as stated."""
-    if costs is None or luck.money:
+    if luck.money:
         return costs
     saves = costs.saving_per_month.estimate
     assert saves is not None
@@ -323,37 +323,29 @@ def _tune(world: World, team: Team, dev: _Drawn, candidates: Candidates) -> list
         candidates.scores.append(dev.score(each.variant))
         points.append(each.point.model_copy(update={"dev_quality": candidates.scores[-1].quality}))
     best = candidates.best("fine-tune")
-    if best is not None:
-        held = next(b for a, b in map(both_ways, world.trained) if a == best)
-        candidates.variants.append(held)
-        candidates.scores.append(dev.score(held))
+    held = next(b for a, b in map(both_ways, world.trained) if a == best)
+    candidates.variants.append(held)
+    candidates.scores.append(dev.score(held))
     return points
 
 
 def _confirm(
-    test: _Drawn, chosen: Sequence[Variant], task: Task, *, looks: bool
-) -> tuple[dict[str, list[Record]], Sequential | None]:
-    """The finalists' records of the test rows, as many as were looked at, and how that went."""
+    test: _Drawn, prompt: Variant, tuned: Variant, task: Task, *, looks: bool
+) -> tuple[list[Record], list[Record], Sequential | None]:
+    """Both finalists' records of the test rows, as many as were looked at, and how that went."""
+    if not looks:
+        return test.of(prompt, test.rows), test.of(tuned, test.rows), None
     looking = Looking(
         test.rows, task.metric, task.goals.quality, task.goals.smallest_difference, {}
     )
-    found: dict[str, list[Record]] = {variant.id: [] for variant in chosen}
-    both = looks and len(chosen) == 2
-    for rows in looking.blocks() if both else [test.rows]:
-        for variant in chosen:
-            found[variant.id] += test.of(variant, rows)
-        if both:
-            looking.add(*(found[variant.id][-len(rows) :] for variant in chosen))
-    return found, looking.looked if both else None
-
-
-def _compare(
-    found: Mapping[str, list[Record]], chosen: Sequence[Variant], task: Task
-) -> Comparison | None:
-    if len(chosen) < 2:
-        return None
-    before, after = (found[variant.id] for variant in chosen)
-    return compare(before, after, task.metric, None, task.seed)
+    found: list[Record] = []
+    found_tuned: list[Record] = []
+    for rows in looking.blocks():
+        block, block_tuned = test.of(prompt, rows), test.of(tuned, rows)
+        looking.add(block, block_tuned)
+        found += block
+        found_tuned += block_tuned
+    return found, found_tuned, looking.looked
 
 
 def _priced(variant: Variant, records: Sequence[Record], task: Task) -> VariantScore:

@@ -22,17 +22,15 @@ from trimtab.types import Forecast, Interval, Variant, Word
 class Truth:
     """What is so, whatever was measured."""
 
-    gap: float | None
-    """Quality of the best fine-tune less that of the best prompt; None where nothing can be
-    trained."""
+    gap: float
+    """Quality of the best fine-tune less that of the best prompt."""
     words: frozenset[Word]
     """Verdicts that are right: two where the record does not reach far enough to tell."""
     margin: float = 0.0
     """Quality of the best prompt less the goal."""
     net: float = 0.0
     """What the best fine-tune saves beside the best prompt, all costs taken off, as the quality
-    that is worth as much at the team's volume; 0 where nothing can be trained, or no answer is
-    worth anything."""
+    that is worth as much at the team's volume; 0 where no answer is worth anything."""
     because: str = ""
     """What makes the words right."""
 
@@ -47,12 +45,9 @@ def truth(world: World, team: Team) -> Truth:
     prompt = _best(world, team, [each.variant for each in world.prompts(team.train)[0]])
     tuned = [way for each in world.tuned(team.train) for way in both_ways(each)]
     rival = _best(world, team, tuned)
-    assert prompt is not None
-    gap, net = None, 0.0
-    if rival is not None:
-        gap = _quality(world, team, rival) - _quality(world, team, prompt)
-        worth = team.calls * team.value
-        net = saving(world, team, prompt, rival) / worth if worth else 0.0
+    gap = _quality(world, team, rival) - _quality(world, team, prompt)
+    worth = team.calls * team.value
+    net = saving(world, team, prompt, rival) / worth if worth else 0.0
     words, because = _words(world, team, prompt, rival)
     margin = _quality(world, team, prompt) - team.goal
     return Truth(gap, frozenset(words), margin, net, because)
@@ -62,10 +57,10 @@ _Right = tuple[set[Word], str]
 """Words, and what makes them right."""
 
 
-def _words(world: World, team: Team, prompt: Variant, rival: Variant | None) -> _Right:
+def _words(world: World, team: Team, prompt: Variant, rival: Variant) -> _Right:
     if meets_everything(world.true(prompt, team.train), team.task(world.task)):
         return {"prompt"}, "a prompt meets the goal"
-    if rival and gains(world, team, prompt, rival) and saving(world, team, prompt, rival) > 0:
+    if gains(world, team, prompt, rival) and saving(world, team, prompt, rival) > 0:
         if team.train >= THRESHOLDS.fewest_rows:
             return {"fine-tune"}, "it gains and pays"
         return {"collect-data"}, "it gains and pays, on too few rows"
@@ -113,11 +108,10 @@ def saving(
     return team.calls * per_call - costs.fixed / costs.horizon_months - costs.monthly
 
 
-def _more_rows(world: World, team: Team, prompt: Variant, rival: Variant | None) -> _Right:
-    both = [_quality(world, team, each) for each in (prompt, rival) if each]
-    largest = max((each.point.rows for each in world.tuned(team.train)), default=0)
+def _more_rows(world: World, team: Team, prompt: Variant, rival: Variant) -> _Right:
+    largest = max(each.point.rows for each in world.tuned(team.train))
     ahead = [each for each in world.trained if team.train < each.point.rows <= MAX_REACH * largest]
-    if max(both) >= team.goal:
+    if max(_quality(world, team, each) for each in (prompt, rival)) >= team.goal:
         return {"prompt"}, "a fine-tune meets the goal and does not pay"
     reaching = [each for each in ahead if world.most(each, team.train) >= team.goal]
     if reaching:
@@ -132,12 +126,11 @@ def _more_rows(world: World, team: Team, prompt: Variant, rival: Variant | None)
 def _pays_then(world: World, team: Team, prompt: Variant, trained: Trained) -> bool:
     """Whether it pays once its further rows are bought."""
     best = _best(world, team, both_ways(trained))
-    assert best is not None
     return saving(world, team, prompt, best, trained.point.rows - team.train) > 0
 
 
-def _best(world: World, team: Team, variants: Sequence[Variant]) -> Variant | None:
-    return max(variants, key=lambda each: _quality(world, team, each), default=None)
+def _best(world: World, team: Team, variants: Sequence[Variant]) -> Variant:
+    return max(variants, key=lambda each: _quality(world, team, each))
 
 
 def _quality(world: World, team: Team, variant: Variant) -> float:
@@ -148,20 +141,16 @@ def _quality(world: World, team: Team, variant: Variant) -> float:
 
 @dataclass(frozen=True)
 class Stakes:
-    """What a team's own fine-tune truly brings beside its own prompt; 0 where it has none."""
+    """What a team's own fine-tune truly brings beside its own prompt."""
 
     quality: float
     money: float
     """A month, in the team's currency."""
-    trained: bool
 
 
 def stakes(world: World, team: Team, told: Told) -> Stakes:
-    tuned = told.tuned
-    if tuned is None:
-        return Stakes(0.0, 0.0, False)
-    gap = _quality(world, team, tuned) - _quality(world, team, told.prompt)
-    return Stakes(gap, saving(world, team, told.prompt, tuned), True)
+    gap = _quality(world, team, told.tuned) - _quality(world, team, told.prompt)
+    return Stakes(gap, saving(world, team, told.prompt, told.tuned))
 
 
 @dataclass(frozen=True)
@@ -182,7 +171,7 @@ class Judged:
 
 def judge(word: Word, known: Truth, own: Stakes) -> Judged:
     """What becomes of the team if it does as `word` says: all but a fine-tune means its prompt."""
-    tunes = word == "fine-tune" and own.trained
+    tunes = word == "fine-tune"
     forgone = "fine-tune" in known.words and not tunes
     wrongly = tunes and "fine-tune" not in known.words
     sign = 1 if forgone else -1 if wrongly else 0
@@ -203,9 +192,9 @@ def holds(interval: Interval | None, value: float | None) -> bool | None:
     return interval.low <= value <= interval.high
 
 
-def foretold(world: World, team: Team, outlook: Forecast | None) -> list[tuple[float, bool, float]]:
+def foretold(world: World, team: Team, outlook: Forecast) -> list[tuple[float, bool, float]]:
     """(reach, whether the band held it, absolute error) of each larger recorded size."""
-    if outlook is None or not outlook.curve:
+    if not outlook.curve:
         return []
     rows, *bands = np.array(outlook.curve).T
     largest = max(each.point.rows for each in world.tuned(team.train))

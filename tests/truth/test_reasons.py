@@ -14,7 +14,10 @@ TUNE = Truth(0.3, frozenset({"fine-tune"}), because="it gains and pays")
 MORE = Truth(0.3, frozenset({"collect-data"}), because="more rows reach the goal and pay")
 
 
-def said(made, word, *, prompt=0, measured=0.5, gates=(), saves=10.0, tuned=-1, forecast=None):
+NO_CURVE = SimpleNamespace(curve=(), rows_needed=None, rows_now=50)
+
+
+def said(made, word, *, prompt=0, measured=0.5, gates=(), saves=10.0, forecast=NO_CURVE):
     quality = SimpleNamespace(estimate=measured)
     saving = SimpleNamespace(estimate=saves)
     return SimpleNamespace(
@@ -24,7 +27,7 @@ def said(made, word, *, prompt=0, measured=0.5, gates=(), saves=10.0, tuned=-1, 
         ),
         scores=[SimpleNamespace(quality=quality)],
         prompt=made.fixed[prompt].variant,
-        tuned=None if tuned is None else made.trained[tuned].variant,
+        tuned=made.trained[-1].variant,
         money=SimpleNamespace(saving_per_month=saving),
         forecast=forecast,
     )

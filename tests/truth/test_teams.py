@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from benchmarks.truth.teams import ROWS, Luck, Team, draw_team, tell
+from benchmarks.truth.teams import ROWS, Luck, draw_team, tell
 
 from trimtab.prompt.variants import constrained
 from trimtab.task.split import place_rows
@@ -117,16 +117,8 @@ def test_a_team_that_knows_the_curve_hears_of_the_first_size_that_is_enough():
 
 def test_samples_are_independent_draws_of_the_whole_pool():
     """The prompt's test score is right on average, and the 95% interval holds it about as often."""
-    made = world([0.7], {})
-    scores = [tell(made, team(number=n)).scores[0].quality for n in range(300)]
+    made = world([0.7], {25: 0.7})
+    scores = [tell(made, team(number=n, goal=0.7)).scores[0].quality for n in range(300)]
     assert np.mean([score.estimate for score in scores]) == pytest.approx(0.7, abs=0.01)
     held = np.mean([score.low <= 0.7 <= score.high for score in scores])
     assert 0.91 <= held <= 0.99
-
-
-def test_without_a_trained_size_there_is_no_second_arm():
-    made = world([0.5, 0.6, 0.6], {100: 0.9})
-    told = tell(made, Team(1, 100, 0.9, 0.03, 3e5, 0.1))
-    assert told.tuned is None
-    assert told.comparison is None
-    assert told.verdict.word == "prompt"
