@@ -39,8 +39,8 @@ from trimtab.types import CurvePoint, Noun, Record, Variant, VariantScore, conte
 
 COUNTS = (4, 8)
 """Demonstrations that are shown."""
-FIXED_FROM = SIZES[0]
-"""Training rows that fixed demonstrations are chosen from."""
+FIXED_FROM = 25
+"""Training rows that fixed demonstrations are chosen from: those of the smallest team."""
 NEAREST_FROM = (50, 200)
 """Training rows that nearest ones are: a team uses the largest that it has."""
 _UNLIMITED = 10**9
@@ -236,7 +236,9 @@ def _manifest(pool: Pool, unit: Unit) -> Path:
 
 def _identity(pool: Pool, unit: Unit) -> dict[str, str]:
     training = pool.training[unit.draw or 0]
+    sizes = {} if unit.draw is None else {"sizes": " ".join(map(str, SIZES))}
     return {
+        **sizes,
         "task": content_hash(pool.task.instructions, pool.task.output.model_dump_json()),
         "rows": dataset_hash(pool.rows),
         "training rows": content_hash(*(row.id for row in training)),
