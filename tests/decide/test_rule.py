@@ -11,10 +11,11 @@ from trimtab.decide.rule import RULE, decide, rule_sha256
 from trimtab.store.history import Change, TaskHistory
 from trimtab.types import Finding
 
-from .factories import comparison, evidence, forecast, latency, money, score, task
+from .factories import comparison, evidence, forecast, latency, money, plateau, score, task
 
 NO_GAIN = {"fine_tune": score("fine-tune", 0.60), "comparison": comparison(0.0, 0.02)}
 NARROW_GAIN = {"fine_tune": score("fine-tune", 0.62), "comparison": comparison(0.02, 0.04)}
+UNSHOWN_GAIN = {"fine_tune": score("fine-tune", 0.70), "comparison": comparison(0.10, 0.15)}
 PROMPT_MEETS = {"prompt": score("prompt", 0.90)}
 BELOW_GOAL = {"fine_tune": score("fine-tune", 0.75), "comparison": comparison(0.15)}
 STOP = Finding(check="leakage", severity="stop", message="a test row is in train", count=1)
@@ -166,6 +167,36 @@ BRANCHES = {
         evidence(n_train=499, task=task(output={"kind": "text"}, metric="exact")),
         "collect-data",
     ),
+    "too little data to show the gain that was measured": (
+        evidence(**UNSHOWN_GAIN, n_train=90),
+        "collect-data",
+    ),
+    "the same, on enough data": (evidence(**UNSHOWN_GAIN), "inconclusive"),
+    "too little data, and too small a gain": (evidence(**NARROW_GAIN, n_train=90), "prompt"),
+    "too little data, as good by the estimate and cheaper": (
+        evidence(
+            comparison=comparison(-0.02, 0.06),
+            money=money(prompt=0.001, tune=0.0005),
+            n_train=90,
+        ),
+        "collect-data",
+    ),
+    "too little data, more likely to pay than not": (
+        evidence(**UNSHOWN_GAIN, n_train=90, money=money(p_pays=0.51)),
+        "collect-data",
+    ),
+    "too little data, and no more likely to pay than not": (
+        evidence(**UNSHOWN_GAIN, n_train=90, money=money(p_pays=0.5)),
+        "prompt",
+    ),
+    "too little data, and nobody can go back": (
+        evidence(**UNSHOWN_GAIN, n_train=90, task=task(upkeep={"rollback": False})),
+        "prompt",
+    ),
+    "too little data, and prompting may not be exhausted": (
+        evidence(**UNSHOWN_GAIN, n_train=90, plateau=plateau("rising", 0.3)),
+        "prompt",
+    ),
     "just enough data": (evidence(n_train=100), "fine-tune"),
     # 5: cannot tell
     "interval straddles": (evidence(**NARROW_GAIN), "inconclusive"),
@@ -288,7 +319,13 @@ def test_the_labels_to_collect_come_with_their_interval():
 
 
 def test_too_few_rows_are_counted():
-    assert "Label 10 more rows" in decide(evidence(n_train=90)).headline
+    shown = decide(evidence(n_train=90)).headline
+    assert shown.startswith("Label 10 more rows: ")
+    assert ", but a fine-tune should not rest on 90 rows; 100 are the least" in shown
+    priced = task(labelling={"cost_per_example": 0.5})
+    unshown = decide(evidence(**UNSHOWN_GAIN, n_train=90, task=priced)).headline
+    assert unshown.startswith("Label 10 more rows (5 USD): ")
+    assert ", a gain that so few rows cannot show; a fine-tune should not rest on 90" in unshown
 
 
 def test_a_straddling_interval_names_the_rows_that_settle_it():

@@ -11,7 +11,7 @@ from trimtab.compare.paired import rows_to_settle
 from trimtab.compare.several import FEWEST_DRAWS
 from trimtab.decide.evidence import Evidence, meets_everything
 from trimtab.decide.gains import OTHER_GAINS, QUALITY
-from trimtab.decide.gates import gates, rows_required
+from trimtab.decide.gates import gates
 from trimtab.decide.judge import JUDGE
 from trimtab.decide.thresholds import THRESHOLDS
 from trimtab.decide.wording import (
@@ -19,12 +19,13 @@ from trimtab.decide.wording import (
     needed,
     reasons,
     scores,
+    too_few_headline,
     warning,
     would_change,
 )
 from trimtab.prompt.search import LAST_SHARE
 from trimtab.tune.curve_fit import MAX_REACH
-from trimtab.types import Gate, Verdict, Word, content_hash
+from trimtab.types import Gate, Money, Verdict, Word, content_hash
 
 RULE = """\
 All scores are of the sealed test, the difference is fine-tune minus prompt on the same rows, and
@@ -45,12 +46,13 @@ serves are those of production. The first line that holds decides.
    or if the interval lies above minus that difference and cost, latency (each by more than
    {relative_gain:.0%}), format, consistency or domain language is better. Where a gain has a
    p-value, it must be at most 5% after Holm's correction for all gains.
-4. collect-data, if no blocking gate fails but the amount of data, and either both arms miss the
-   goal of quality and the learning curve reaches it with more rows than there are, within
-   {max_reach} times its largest size; or the fine-tune shows a gain and only the amount of data
-   stands against it. In the first case the volume is judged at the goal, with the missing rows
-   bought: it must pay with a probability above {probability_of_paying_ahead:.0%}, whatever the
-   fine-tune at hand does.
+4. collect-data, if no blocking gate fails but the amount of data and the volume, and a fine-tune
+   pays with a probability above {probability_of_paying_ahead:.0%}, which is less than is asked of
+   one that is put to use, because labels bind nobody. Either both arms miss the goal of quality and
+   the learning curve reaches it with more rows than there are, within {max_reach} times its largest
+   size; the volume is then judged at the goal, with the missing rows bought, whatever the fine-tune
+   at hand does. Or there are too few rows for any fine-tune, no blocking gate is unknown, and the
+   one at hand gains as measured, shown or not: with so few rows hardly anything can be shown.
 5. inconclusive, if no blocking gate fails, and the interval of the difference cannot tell a gain
    from none, or a gain is shown and a blocking gate is unknown, or the learning curve reaches the
    goal with rows that exist and were not trained on.
@@ -93,18 +95,14 @@ class _Case:
         return tuple(gate for gate in self.gates if gate.blocks and gate.status == status)
 
     @property
-    def failed_but_data(self) -> bool:
-        """Whether a blocking gate other than the amount of data fails."""
-        return any(gate.name != "enough-data" for gate in self.blocked_by("fail"))
+    def too_few_rows(self) -> bool:
+        return any(gate.name == "enough-data" for gate in self.blocked_by("fail"))
 
     @property
-    def failed_ahead(self) -> bool:
-        """The same of a fine-tune on as many rows as the forecast asks for."""
-        ahead = self.evidence.money_ahead
-        if ahead is None:
-            return self.failed_but_data
-        failed = {gate.name for gate in self.blocked_by("fail")} - {"enough-data", "volume-pays"}
-        return bool(failed) or ahead.p_pays <= THRESHOLDS.probability_of_paying_ahead
+    def fails_but_rows_and_volume(self) -> bool:
+        """Whether a blocking gate fails that neither rows nor money could mend."""
+        mended = {"enough-data", "volume-pays"}
+        return any(gate.name not in mended for gate in self.blocked_by("fail"))
 
     @property
     def other_gain(self) -> bool:
@@ -117,6 +115,15 @@ class _Case:
             return False
         as_good = found[1] > -self.evidence.task.goals.smallest_difference
         return self.passes(QUALITY) or (as_good and self.other_gain)
+
+    @property
+    def gains_as_measured(self) -> bool:
+        """Whether the estimate alone is a gain, whatever its interval."""
+        found = self.evidence.measured_difference
+        if found is None:
+            return False
+        least = self.evidence.task.goals.smallest_difference
+        return found[0] >= least or (self.other_gain and found[0] > -least)
 
     @property
     def gain_open(self) -> bool:
@@ -209,21 +216,23 @@ def _fine_tune(case: _Case) -> Verdict | None:
 def _collect_data(case: _Case) -> Verdict | None:
     evidence, forecast = case.evidence, case.evidence.forecast
     reach = forecast.rows_needed if forecast else None
+    if case.fails_but_rows_and_volume:
+        return None
+    ahead = evidence.money_ahead or evidence.money
     more = reach is not None and reach > evidence.n_train
-    if case.goal_missed_by_all and more and not case.failed_ahead:
+    if case.goal_missed_by_all and more and (ahead is None or _worth_labels(ahead)):
         assert forecast is not None
         return _verdict(case, "collect-data", labels_headline(evidence, forecast))
-    if case.failed_but_data:
+    if not case.too_few_rows or not case.gains_as_measured or case.blocked_by("unknown"):
         return None
-    if case.gain_shown and case.blocked_by("fail") and not case.blocked_by("unknown"):
-        rows = rows_required(evidence)
-        return _verdict(
-            case,
-            "collect-data",
-            f"Label {rows - evidence.n_train:,} more rows: {scores(evidence)}, but a fine-tune "
-            f"should not rest on {evidence.n_train:,} rows; {rows:,} are the least",
-        )
-    return None
+    if evidence.money is None or not _worth_labels(evidence.money):
+        return None
+    return _verdict(case, "collect-data", too_few_headline(evidence, case.gain_shown))
+
+
+def _worth_labels(money: Money) -> bool:
+    """Whether a fine-tune of this money pays surely enough for rows to be labelled."""
+    return money.p_pays > THRESHOLDS.probability_of_paying_ahead
 
 
 def _cannot_tell(case: _Case) -> Verdict | None:

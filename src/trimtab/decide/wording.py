@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from trimtab.decide.cost import amount
 from trimtab.decide.evidence import Evidence, band, constraint_checks, goal_checks
 from trimtab.decide.gains import OTHER_GAINS, more_than_rows
+from trimtab.decide.gates import rows_required
 from trimtab.decide.thresholds import THRESHOLDS
 from trimtab.types import Forecast, Gate, Money, Swing, VariantScore, Word
 
@@ -65,6 +66,18 @@ def labels_headline(evidence: Evidence, forecast: Forecast) -> str:
         f"Label about {beyond(forecast.rows_needed)} more rows (95%: {low} to {high}): "
         f"{scores(evidence)}, the goal is {evidence.task.goals.quality:g}, and the learning curve "
         f"says that a fine-tune on more rows would reach it{paying}"
+    )
+
+
+def too_few_headline(evidence: Evidence, shown: bool) -> str:
+    """How many labels are missing to the least rows of any fine-tune; whether its gain is shown."""
+    rows = rows_required(evidence)
+    missing, price = rows - evidence.n_train, evidence.task.labelling.cost_per_example
+    paid = "" if price is None else f" ({amount(missing * price, evidence.task.currency)})"
+    gain = ", but" if shown else ", a gain that so few rows cannot show;"
+    return (
+        f"Label {missing:,} more rows{paid}: {scores(evidence)}{gain} a fine-tune should not rest "
+        f"on {evidence.n_train:,} rows; {rows:,} are the least"
     )
 
 
