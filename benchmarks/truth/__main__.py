@@ -1,15 +1,15 @@
 """Is the verdict right? Many simulated teams decide real tasks whose outcomes are all recorded.
 
-    python -m benchmarks.truth [--teams 1000] [--tasks names glosses dates] [--minutes 60]
+    python -m benchmarks.truth [--teams 1000] [--first 0] [--tasks names dates] [--minutes 60]
 
 From the repository's folder. First records what is not recorded yet: what every prompt and every
 fine-tune of the default model answers to 256 rows of each task. That takes hours on two cores; it
 may be cut off, or be given `--minutes` (a chunk of rows that was begun is ended first), and goes on
-at the next call. Then replays the teams and prints tables, and as last line one JSON object.
-`--no-record` replays what there is, `--no-trainjudge` leaves the peer out, whose environment is
-otherwise made on first use. `--ceilings` replays teams that know one thing after the other, which
-shows what their luck costs. `--confirm 2` makes so many full runs of `trimtab decide` for teams of
-the first task. What replay simplifies: docs/truth.md.
+at the next call. Then replays the teams, numbered from `--first` on, and prints tables, and as last
+line one JSON object. `--no-record` replays what there is, `--no-trainjudge` leaves the peer out,
+whose environment is otherwise made on first use. `--ceilings` replays teams that know one thing
+after the other, which shows what their luck costs. `--confirm 2` makes so many full runs of
+`trimtab decide` for teams of the first task. What replay simplifies: docs/truth.md.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from trimtab.measure.meter import Silent
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--teams", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=0, help="number of the first team")
     parser.add_argument("--tasks", nargs="+", choices=[*TASKS], default=[*TASKS])
     parser.add_argument("--minutes", type=float, default=1e6, help="for recording")
     parser.add_argument("--no-record", action="store_true")
@@ -58,8 +59,9 @@ def main() -> None:
     found = {name: each for name, each in found.items() if each}
     if not found:
         sys.exit("nothing is recorded yet: run it without --no-record")
+    numbers = range(options.first, options.first + options.teams)
     if options.ceilings:
-        _show_ceilings(found, options.teams)
+        _show_ceilings(found, numbers)
         return
     if options.confirm:
         name, of = next(iter(found.items()))
@@ -68,7 +70,7 @@ def main() -> None:
     begun = time.perf_counter()
     judges = {} if options.no_trainjudge else {n: TrainJudge(pools[n]) for n in found}
     rivals = {name: {"trainjudge": each.word} for name, each in judges.items()}
-    cases = replay(found, rivals, options.teams)
+    cases = replay(found, rivals, numbers)
     seconds = time.perf_counter() - begun
     _show(cases, {name: len(each) for name, each in found.items()}, seconds)
 
@@ -135,9 +137,9 @@ def _show_confirmed(runs: Iterable[Confirmed]) -> None:
     print(json.dumps({"benchmark": "truth, full runs", "runs": told}))
 
 
-def _show_ceilings(found: Mapping[str, Sequence[World]], teams: int) -> None:
+def _show_ceilings(found: Mapping[str, Sequence[World]], numbers: Sequence[int]) -> None:
     """The same teams, from those with all their luck to those that know everything."""
-    cases = {name: replay(found, {}, teams, luck) for name, luck in LADDER.items()}
+    cases = {name: replay(found, {}, numbers, luck) for name, luck in LADDER.items()}
     rows = {name: figures(of) for name, of in cases.items()}
     _table("the teams know", rows)
     for row in reasons([*cases.values()][-1]):

@@ -54,14 +54,14 @@ class Case:
 def replay(
     worlds: Mapping[str, Sequence[World]],
     rivals: Mapping[str, Mapping[str, Rival]],
-    teams: int,
+    numbers: Sequence[int],
     luck: Luck = AS_IT_IS,
 ) -> list[Case]:
-    """Teams in turn over all tasks and trainings; `rivals` by task and name."""
+    """Teams of these numbers in turn over all tasks and trainings; `rivals` by task and name."""
     everywhere = [(task, world) for task, of in worlds.items() for world in of]
     return [
         case(task, world, draw_team(number), rivals.get(task, {}), luck)
-        for number in range(teams)
+        for number in numbers
         for task, world in [everywhere[number % len(everywhere)]]
     ]
 
