@@ -325,7 +325,7 @@ def test_too_few_rows_are_counted():
     priced = task(labelling={"cost_per_example": 0.5})
     unshown = decide(evidence(**UNSHOWN_GAIN, n_train=90, task=priced)).headline
     assert unshown.startswith("Label 10 more rows (5 USD): ")
-    assert ", a gain that so few rows cannot show; a fine-tune should not rest on 90" in unshown
+    assert ", a gain that the test does not show; a fine-tune should not rest on 90" in unshown
 
 
 def test_a_straddling_interval_names_the_rows_that_settle_it():

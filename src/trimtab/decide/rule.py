@@ -51,8 +51,9 @@ serves are those of production. The first line that holds decides.
    one that is put to use, because labels bind nobody. Either both arms miss the goal of quality and
    the learning curve reaches it with more rows than there are, within {max_reach} times its largest
    size; the volume is then judged at the goal, with the missing rows bought, whatever the fine-tune
-   at hand does. Or there are too few rows for any fine-tune, no blocking gate is unknown, and the
-   one at hand gains as measured, shown or not: with so few rows hardly anything can be shown.
+   at hand does; where that cannot be worked out, by the one at hand; and where no money can, it
+   stays open. Or there are too few rows for any fine-tune, no blocking gate is unknown, and the one
+   at hand gains as measured, shown or not.
 5. inconclusive, if no blocking gate fails, and the interval of the difference cannot tell a gain
    from none, or a gain is shown and a blocking gate is unknown, or the learning curve reaches the
    goal with rows that exist and were not trained on.
@@ -95,14 +96,9 @@ class _Case:
         return tuple(gate for gate in self.gates if gate.blocks and gate.status == status)
 
     @property
-    def too_few_rows(self) -> bool:
-        return any(gate.name == "enough-data" for gate in self.blocked_by("fail"))
-
-    @property
-    def fails_but_rows_and_volume(self) -> bool:
-        """Whether a blocking gate fails that neither rows nor money could mend."""
-        mended = {"enough-data", "volume-pays"}
-        return any(gate.name not in mended for gate in self.blocked_by("fail"))
+    def failed(self) -> set[str]:
+        """Names of the blocking gates that fail."""
+        return {gate.name for gate in self.blocked_by("fail")}
 
     @property
     def other_gain(self) -> bool:
@@ -216,14 +212,15 @@ def _fine_tune(case: _Case) -> Verdict | None:
 def _collect_data(case: _Case) -> Verdict | None:
     evidence, forecast = case.evidence, case.evidence.forecast
     reach = forecast.rows_needed if forecast else None
-    if case.fails_but_rows_and_volume:
+    if case.failed - {"enough-data", "volume-pays"}:
         return None
     ahead = evidence.money_ahead or evidence.money
     more = reach is not None and reach > evidence.n_train
     if case.goal_missed_by_all and more and (ahead is None or _worth_labels(ahead)):
         assert forecast is not None
         return _verdict(case, "collect-data", labels_headline(evidence, forecast))
-    if not case.too_few_rows or not case.gains_as_measured or case.blocked_by("unknown"):
+    too_few = "enough-data" in case.failed
+    if not too_few or not case.gains_as_measured or case.blocked_by("unknown"):
         return None
     if evidence.money is None or not _worth_labels(evidence.money):
         return None

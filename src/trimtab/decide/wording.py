@@ -74,7 +74,7 @@ def too_few_headline(evidence: Evidence, shown: bool) -> str:
     rows = rows_required(evidence)
     missing, price = rows - evidence.n_train, evidence.task.labelling.cost_per_example
     paid = "" if price is None else f" ({amount(missing * price, evidence.task.currency)})"
-    gain = ", but" if shown else ", a gain that so few rows cannot show;"
+    gain = ", but" if shown else ", a gain that the test does not show;"
     return (
         f"Label {missing:,} more rows{paid}: {scores(evidence)}{gain} a fine-tune should not rest "
         f"on {evidence.n_train:,} rows; {rows:,} are the least"
