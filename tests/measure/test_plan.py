@@ -154,6 +154,16 @@ def test_a_tuned_model_of_another_speed_is_planned_at_its_own() -> None:
     assert other.rates == {"prompt": RATES, "fine-tune": slow}
 
 
+@pytest.mark.parametrize(("most_shown", "shown"), [(4, 4), (64, 8)])
+def test_the_sealed_test_of_doubled_demonstrations_is_set_aside(most_shown, shown) -> None:
+    asked, parts = task(search={"demonstrations": [4]}), split(500, test=50)
+    search = PromptSearch(Kitchen(asked, "fake", 8, parts.train), lambda: most_shown)
+    plan = make_plan(asked, parts, {"prompt": LENGTHS}, {"prompt": RATES}, search, ("fake",))
+    (confirmed,) = (stage for stage in plan.stages if stage.stage == CONFIRMATION)
+    row = LENGTHS.system + LENGTHS.turn + LENGTHS.input + shown * LENGTHS.demonstration
+    assert confirmed.tokens_in == 50 * row
+
+
 def test_the_longest_target_of_either_model_limits_answers() -> None:
     wordy = LENGTHS.model_copy(update={"longest_target": 200})
     assert max_answer([LENGTHS, wordy]) == max_answer([wordy, LENGTHS]) > 200

@@ -240,6 +240,15 @@ def test_no_more_hand_made_candidates_run_than_were_planned(counts, own, output)
     assert all(e.recipe.nearest <= dearest.nearest for e in ran)
 
 
+@pytest.mark.parametrize(
+    ("counts", "most_shown", "nearest"),
+    [([], 40, 0), ([4], 40, 8), ([4, 8], 40, 16), ([4, 8], 10, 10), ([4, 8], 6, 8)],
+)
+def test_the_dearest_prompt_has_its_demonstrations_doubled_once(counts, most_shown, nearest):
+    search = PromptSearch(kitchen(search={"demonstrations": counts}), lambda: most_shown)
+    assert search.dearest() == Shape(0, nearest, True)
+
+
 def test_the_plan_of_fixed_demonstrations_is_by_their_number() -> None:
     shapes = PromptSearch(kitchen(search={"demonstrations": [3, 6]}), lambda: 0).shapes()
     for k in (3, 6):

@@ -139,8 +139,7 @@ def make_plan(
     estimate = _Estimate(task, lengths, rates, left, judging.seconds if judging else 0.0)
     shapes = search.shapes()
     dev, test = len(split.dev), len(split.test)
-    # A prompt that thinks first may win too, but reserving for it would halve what both arms get.
-    dearest = max((s for s in shapes if s.rounds == 1), key=estimate.row_seconds)
+    dearest = search.dearest()
     arms: Sequence[Arm] = ("prompt", "fine-tune") if "fine-tune" in rates else ("prompt",)
     layouts = estimate.layouts(dearest, dev)
     confirmed = estimate.confirmation(dearest, test, tuned="fine-tune" in rates)

@@ -55,8 +55,7 @@ class Course:
 
 @dataclass(frozen=True)
 class PromptSearch:
-    """The stages for one task. `most_shown` counts the demonstrations that fit the context; it is
-    asked only where more are to be tried."""
+    """The stages for one task. `most_shown` counts the demonstrations that fit the context."""
 
     kitchen: Kitchen
     most_shown: Callable[[], int]
@@ -86,6 +85,13 @@ class PromptSearch:
         # Trying again first asks what the free variant asked, so it costs little of its own.
         found += [Shape(0, most, False)] * (len(ways) - 1) + [Shape(0, most, held, rounds=2)]
         return found + [Shape(0, 0, way) for way in ways] * len(self.kitchen.own)
+
+    def dearest(self) -> Shape:
+        """The winner that is reserved for: the most nearest demonstrations, doubled once, as the
+        search does while that helps. One that thinks first may win too, but reserving for it would
+        halve what both arms get."""
+        most = max(self._counts, default=0)
+        return Shape(0, max(most, self._doubled(most)), self.kitchen.can_constrain)
 
     def outline(self) -> tuple[str, ...]:
         """What will be tried, in order, a line each."""
@@ -175,7 +181,7 @@ class PromptSearch:
     def _more_demonstrations(self, race: Race, course: Course, seconds: float) -> None:
         """Double their number while the last doubling took the lead."""
         while shown := _led_by(race).shown:
-            k = min(2 * shown, self.most_shown(), len(self.kitchen.train))
+            k = self._doubled(shown)
             if k <= shown:
                 course.notes.append(f"no more than {shown} demonstrations fit, or there are")
                 return
@@ -189,6 +195,9 @@ class PromptSearch:
                 return
             if _led_by(race).shown != k:
                 return
+
+    def _doubled(self, shown: int) -> int:
+        return min(2 * shown, self.most_shown(), len(self.kitchen.train))
 
     def _automatic(self, race: Race, course: Course, propose: Propose) -> None:
         leader = race.leader
