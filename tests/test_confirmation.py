@@ -105,3 +105,15 @@ def test_a_budget_that_ends_on_the_way_leaves_what_was_answered(calls, kept):
     if kept:
         assert comparison.n == kept[0]
         assert comparison.sequential is None, "it did not end because of what was seen"
+
+
+def test_rows_that_one_finalist_did_not_answer_are_no_cases() -> None:
+    """The budget ends in the fine-tune's half of the second block."""
+    confirmed, comparison = answer_test(Bench(right(0.5)), Bench(right(0.52), 120))
+    assert [len(each.records) for each in confirmed] == [150, 100]
+    assert comparison.n == 100
+    rows = [Example(id=f"e{i}", input=str(i), target="t") for i in range(300)]
+    opened = SimpleNamespace(task=SimpleNamespace(metric="m"), examples=rows)
+    found = confirmation.cases(SimpleNamespace(opened=opened), confirmed)
+    assert found
+    assert all(int(case.example[1:]) < 100 for case in found)

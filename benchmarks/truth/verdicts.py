@@ -13,6 +13,7 @@ from trimtab.decide.cost import cost_per_call
 from trimtab.decide.evidence import meets_everything
 from trimtab.decide.money import Effort, money
 from trimtab.decide.thresholds import THRESHOLDS
+from trimtab.task.split import labels_to_train
 from trimtab.tune.curve_fit import MAX_REACH
 from trimtab.tune.trained import Trained
 from trimtab.types import Forecast, Interval, Variant, Word
@@ -84,15 +85,18 @@ def gained(gap: float, least: float, before: float, after: float) -> bool:
 
 
 def saving(
-    world: World, team: Team, prompt: Variant, tuned: Variant, labels_to_buy: int = 0
+    world: World, team: Team, prompt: Variant, tuned: Variant, rows: int | None = None
 ) -> float:
-    """A month, of having this fine-tune instead of this prompt.
+    """A month, of having this fine-tune instead of this prompt; of one on so many `rows` with the
+    labels bought that the team lacks.
 
     Trimtab's costs of both, once; volume and value are the team's.
     """
-    key = (prompt.id, tuned.id, team.train, labels_to_buy)
+    rows = team.train if rows is None else rows
+    key = (prompt.id, tuned.id, team.train, rows)
     if key not in world.costs:
-        points = [each.point for each in world.tuned(team.train + labels_to_buy)]
+        points = [each.point for each in world.tuned(rows)]
+        labels_to_buy = labels_to_train(team.train, rows, None, None)
         found = money(
             team.task(world.task),
             world.true(prompt, team.train),
@@ -126,7 +130,7 @@ def _more_rows(world: World, team: Team, prompt: Variant, rival: Variant) -> _Ri
 def _pays_then(world: World, team: Team, prompt: Variant, trained: Trained) -> bool:
     """Whether it pays once its further rows are bought."""
     best = _best(world, team, both_ways(trained))
-    return saving(world, team, prompt, best, trained.point.rows - team.train) > 0
+    return saving(world, team, prompt, best, trained.point.rows) > 0
 
 
 def _best(world: World, team: Team, variants: Sequence[Variant]) -> Variant:

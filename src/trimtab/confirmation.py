@@ -170,7 +170,8 @@ def compare_finalists(session: Session, confirmed: Sequence[Confirmed]) -> Compa
 
 
 def cases(session: Session, confirmed: Sequence[Confirmed]) -> tuple[Case, ...]:
-    """Test rows where one finalist does clearly better, the widest gaps of each side first."""
+    """Test rows where one finalist does clearly better, the widest gaps of each side first. A spent
+    budget may leave rows that one of them did not answer."""
     by_arm = {each.variant.arm: {r.example: r for r in each.records} for each in confirmed}
     if len(by_arm) < 2:
         return ()
@@ -179,6 +180,7 @@ def cases(session: Session, confirmed: Sequence[Confirmed]) -> tuple[Case, ...]:
     found = [
         _case(rows[example], record, by_arm["fine-tune"][example], metric)
         for example, record in by_arm["prompt"].items()
+        if example in by_arm["fine-tune"]
     ]
     gaps = [(case, _gap(case)) for case in found if _gap(case)]
     tune_wins = sorted((g for g in gaps if g[1] > 0), key=lambda g: -g[1])[:_WINS_SHOWN]

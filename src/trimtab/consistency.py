@@ -101,7 +101,9 @@ def steadiness(
     return Again(
         consistency(asked, len(dev), opened.clusters, task.seed),
         {
-            each.variant.arm: agreement([r for part in drawn.values() for r in part], task.seed)
+            each.variant.arm: agreement(
+                [r for part in drawn.values() for r in part], opened.clusters, task.seed
+            )
             for each in found
             if (drawn := each.varied.get("sample"))
         },

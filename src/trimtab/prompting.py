@@ -11,6 +11,7 @@ from trimtab.engine.registry import make_engine
 from trimtab.errors import BudgetSpent
 from trimtab.measure.bench import call_price
 from trimtab.measure.plan import (
+    CONFIRMATION,
     FEWEST_LAYOUT_ROWS,
     LAYOUT_SHARE,
     LAYOUTS,
@@ -21,7 +22,7 @@ from trimtab.measure.session import Session
 from trimtab.prompt.optimise import Proposals, Workshop, make_optimiser
 from trimtab.prompt.race import RACE_ERROR, Race
 from trimtab.prompt.recipe import Recipe
-from trimtab.prompt.search import AUTOMATIC, Course
+from trimtab.prompt.search import AUTOMATIC, Course, Share
 from trimtab.prompt.styles import styled, styles_of
 from trimtab.types import (
     Completion,
@@ -65,7 +66,7 @@ def search(session: Session) -> Found:
     with meter.stage(PROMPTS, "prompt", limit):
         stopped_by = meter.stopped_by
         try:
-            session.search.run(race, course, proposals.next, limit)
+            session.search.run(race, course, proposals.next, _share(session))
         except BudgetSpent as spent:
             if course.complete and not meter.run_spent:
                 meter.stopped_by = stopped_by  # the open end of the search may use up its share
@@ -107,6 +108,18 @@ def other_layouts(session: Session, winner: Variant) -> Sensitivity | None:
         for style in (winner.prompt.style, *others[: int(calls / max(len(rows), 1))]):
             scores[style] = _scores(session, styled(winner, style), rows)
     return sensitivity(scores, 1 + len(others)) if len(scores) > 1 else None
+
+
+def _share(session: Session) -> Share:
+    """Where demonstrations are more than planned, the sealed test takes as many times as long."""
+    planned, plan = session.search.dearest().nearest, session.plan
+    (test,) = (stage for stage in plan.stages if stage.key == (CONFIRMATION, "prompt"))
+
+    def share(nearest: int) -> float:
+        longer = nearest / planned - 1 if nearest > planned > 0 else 0.0
+        return plan.arm_seconds - longer * test.seconds
+
+    return share
 
 
 def _race(session: Session) -> Race:

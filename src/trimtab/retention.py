@@ -64,9 +64,10 @@ def elsewhere_need(session: Session, finalists: Sequence[Variant]) -> Spent | No
 
 
 def look_elsewhere(session: Session, finalists: Sequence[Variant]) -> Retention | None:
-    """What the fine-tune loses where nobody needs it: measured if the budget leaves time."""
+    """What the fine-tune loses where nobody needs it: measured if the budget leaves time, or an
+    earlier sitting began it."""
     needed = elsewhere_need(session, finalists)
-    if needed is None or not needed.within(session.meter.left):
+    if needed is None or not (needed.within(session.meter.left) or _begun(session)):
         return None
     (variant,) = [each for each in finalists if each.arm == "fine-tune"]
     try:
@@ -74,6 +75,11 @@ def look_elsewhere(session: Session, finalists: Sequence[Variant]) -> Retention 
             return _Study(session, suite_for(session.opened)).retention(variant)
     except BudgetSpent:
         return None
+
+
+def _begun(session: Session) -> bool:
+    """Whether an earlier sitting found that it fits."""
+    return any((session.run.folder / RETENTION).glob("*"))
 
 
 class _Study:

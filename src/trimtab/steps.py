@@ -14,11 +14,13 @@ from trimtab.decide.money import Effort, money
 from trimtab.errors import BudgetSpent
 from trimtab.language import knowledge_needed
 from trimtab.measure.plan import TRAINING
+from trimtab.measure.retain import REMEDIES
 from trimtab.measure.session import Session
 from trimtab.prompt.variants import constrained
 from trimtab.retention import keep_general_ability
 from trimtab.scores import score_of
 from trimtab.store.history import task_history
+from trimtab.task.split import labels_to_train
 from trimtab.tune.forecast import forecast
 from trimtab.types import (
     Arm,
@@ -34,6 +36,7 @@ from trimtab.types import (
     Remeasured,
     Retention,
     Searched,
+    Spent,
     Variant,
     VariantScore,
 )
@@ -156,6 +159,7 @@ def forecast_curve(session: Session, candidates: Candidates) -> Forecast | None:
         task.seed,
         labelled=len(session.opened.split.train),
         prompt=_dev_quality(candidates, "prompt"),
+        labels=lambda have, rows: labels_to_train(have, rows, task.data.dev, task.data.test),
     )
 
 
@@ -188,6 +192,7 @@ def gather(
     if prompt and tuned:
         more = [candidates.searched_tune] if candidates.searched_tune else []
         spent = Effort.of(candidates.sweep, [*candidates.curve, *more])
+        spent = spent.mended(_remedies(session), in_use=_is_remedy(candidates.best("fine-tune")))
         answer = money(opened.task, prompt, tuned, comparison, spent, served)
         ahead = money_ahead(opened.task, prompt, tuned, comparison, spent, outlook, served)
     distinct = {row.id: row for row in opened.examples}
@@ -219,6 +224,16 @@ def gather(
         history=history,
         remeasured=remeasured,
     )
+
+
+def _remedies(session: Session) -> Spent:
+    """What was spent on mending what the fine-tune lost elsewhere."""
+    found = (spent for spent in session.run.spent() if spent.stage == REMEDIES)
+    return sum(found, Spent(stage=REMEDIES, arm="fine-tune"))
+
+
+def _is_remedy(variant: Variant | None) -> bool:
+    return variant is not None and variant.adapter is not None and variant.adapter.made == "remedy"
 
 
 def _score_on_dev(session: Session, variant: Variant, candidates: Candidates) -> VariantScore:

@@ -146,3 +146,8 @@ def test_what_was_not_judged_is_not_told_and_what_is_no_longer_right_has_no_scor
     assert "x" not in found
     assert (found["y"].score, found["z"].score) == (None, 1.0)
     assert found["z"].says is None
+
+
+def test_a_row_whose_varied_answers_all_failed_has_its_first_one_as_the_worst() -> None:
+    found = consistency([asked("prompt", says(x="a"), sample={"one": {}})], of=1, clusters={})
+    assert found.arms[0].worst_answer == 1.0

@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trimtab.compare.bounds import effective_clusters
 from trimtab.compare.intervals import (
     amount_interval,
     difference_interval,
@@ -121,3 +123,24 @@ def test_scores_outside_the_range_are_refused(bad):
 def test_impossible_counts_are_refused():
     with pytest.raises(ValueError, match="not a proportion"):
         wilson(3, 2)
+
+
+def test_a_large_cluster_counts_as_one_observation() -> None:
+    """24 of 60 rows are one group that all gained; of 36 others six gained and six lost. By the
+    group as the unit that is 0.40 with a standard error of 0.25, so no gain is shown."""
+    differences = [1.0] * 24 + [1.0] * 6 + [-1.0] * 6 + [0.0] * 24
+    names = ["group"] * 24 + [f"row {i}" for i in range(36)]
+    found = difference_interval(differences, names)
+    assert found.estimate == pytest.approx(0.4)
+    assert found.low < 0.05
+    assert found.high > 0.7
+    alone = difference_interval(differences)
+    assert alone.low > found.low and alone.high < found.high
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=40))
+def test_effective_clusters_are_between_one_and_their_number(codes) -> None:
+    numbers = np.unique(codes, return_inverse=True)[1]
+    found, groups = effective_clusters(numbers), int(numbers.max()) + 1
+    assert 1 - 1e-9 <= found <= groups + 1e-9
+    assert effective_clusters(np.repeat(np.arange(7), 3)) == pytest.approx(7)

@@ -148,3 +148,10 @@ def test_seeds_and_layouts_in_the_interval_cover(seeds, layouts):
         alone += rows.low <= truth <= rows.high
     assert 0.9 <= with_sources / samples <= 0.995
     assert alone / samples < 0.8
+
+
+def test_the_p_of_rows_alone_is_kept_beside_the_widened_one():
+    plain = comparison(0.1, p_value=0.001)
+    wide = over_draws(plain, {"training seed": Spread(3, 0.2)})
+    assert wide.rows_alone_p == 0.001 < wide.p_value
+    assert over_draws(plain, {"training seed": Spread(2, 0.2)}).rows_alone_p is None

@@ -61,3 +61,16 @@ def test_invalid_answers_never_agree():
 
 def test_agreement_needs_repeats():
     assert agreement(answers([1.0, 1.0])).estimate is None
+
+
+def test_agreement_of_copies_is_no_surer_than_of_one():
+    records = [
+        answer(f"{name}{i}", {}, repeat=repeat, parsed=repeat if i % 3 == 0 else "z")
+        for name in "ab"
+        for i in range(30)
+        for repeat in range(2)
+    ]
+    copies = {f"{name}{i}": str(i) for name in "ab" for i in range(30)}
+    alone, clustered = agreement(records), agreement(records, copies)
+    assert clustered.estimate == alone.estimate
+    assert clustered.high - clustered.low > 1.2 * (alone.high - alone.low)

@@ -74,12 +74,16 @@ def score(arm, quality, **changes):
     return VariantScore(**{**settings, **changes})
 
 
-def latency(p95=2.0, *, low=None, high=None, mean=1.0, n=20):
-    """Bounds of the 95th percentile; both 0.1 s away where none is given, else as they are."""
+def latency(p95=2.0, *, low=None, high=None, mean=1.0, n=20, sure=None):
+    """Bounds of the 95th percentile; both 0.1 s away where none is given, else as they are. The
+    mean has an interval where it is `sure` to so many seconds."""
     if low is None and high is None:
         low, high = p95 - 0.1, p95 + 0.1
     bounds = Interval(estimate=p95, low=low, high=high, n=n, method="test")
-    return Latency(p50=mean, p95=p95, mean=mean, n=n, p95_interval=bounds)
+    of_mean = None
+    if sure is not None:
+        of_mean = Interval(estimate=mean, low=mean - sure, high=mean + sure, n=n, method="test")
+    return Latency(p50=mean, p95=p95, mean=mean, n=n, p95_interval=bounds, mean_interval=of_mean)
 
 
 def comparison(estimate, half=0.04, *, detectable=0.06):

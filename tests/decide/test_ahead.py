@@ -4,6 +4,7 @@ import pytest
 
 from trimtab.decide.ahead import money_ahead
 from trimtab.decide.money import Effort
+from trimtab.task.split import labels_to_train
 
 from .factories import comparison, forecast, score, task
 
@@ -41,7 +42,7 @@ def test_the_saving_is_that_at_the_goal_with_labels_bought_and_longer_training()
     found = ahead(told(2_000))
     a_call = (600 - 60) / 1e6 + 0.01 * (0.85 - 0.60)
     one_training = 2_000 / 400 * 1_000_000 * 2 / 1e6
-    labels = (2_000 - 800) * 0.5
+    labels = labels_to_train(800, 2_000, None, None) * 0.5
     expected = 100_000 * a_call - (labels + one_training) / 12 - one_training / 6
     assert found.saving_per_month.estimate == pytest.approx(expected)
     assert found.fixed == pytest.approx(labels + one_training)

@@ -3,7 +3,7 @@
 from trimtab.decide.gates import gates
 from trimtab.types import Interval, Latency
 
-from .factories import comparison, evidence, interval, score
+from .factories import comparison, evidence, interval, language, score
 
 
 def gate(name, **changes):
@@ -35,8 +35,21 @@ def test_a_gain_beside_a_sure_one_needs_no_more_than_the_level():
     assert gate("gain-format", **p(0.049), **sure).status == "pass"
 
 
-def test_a_gain_without_a_p_value_is_judged_as_it_is():
-    assert gate("gain-quality", **p(None)).status == "pass"
+def test_a_gain_without_an_interval_is_not_shown():
+    found = gate("gain-quality", **p(None))
+    assert found.status == "unknown"
+    assert "may be luck" in found.evidence
+
+
+def test_one_timed_call_shows_no_gain():
+    """Without a second call there is no interval, however much faster the first was."""
+    once = timed(0.1, 0.0).model_copy(update={"mean_interval": None})
+    found = gate(
+        "gain-latency",
+        prompt=score("prompt", 0.6, latency=timed(1.0, 0.1)),
+        fine_tune=score("fine-tune", 0.9, latency=once),
+    )
+    assert found.status == "unknown"
 
 
 def test_a_failed_gain_stays_failed():
@@ -64,3 +77,12 @@ def test_a_cheaper_call_with_exact_money_is_sure():
         **p(0.024),
     )
     assert found.status == "pass", "the cheaper call comes first, then quality among two"
+
+
+def test_a_language_is_foreign_only_beside_the_most_that_general_text_takes():
+    """1.3 bits a byte beside 1.0 within 0.03; then beside 1.0 within 0.2, which may be 1.2."""
+    surely = language(1.3, 0.5)
+    assert gate("gain-language", language=surely).status == "pass"
+    wide = surely.general.model_copy(update={"low": 0.8, "high": 1.2})
+    found = gate("gain-language", language=surely.model_copy(update={"general": wide}))
+    assert found.status == "unknown"

@@ -43,6 +43,17 @@ def audited(check, severity, *, measured=True):
     return {"findings": (found,)}
 
 
+def cost_to(half):
+    """Both arms' money for a call within `half`."""
+    return {
+        arm: score(name, quality, money_interval=interval(cost, half))
+        for arm, name, quality, cost in (
+            ("prompt", "prompt", 0.6, 0.001),
+            ("fine_tune", "fine-tune", 0.9, 0.00079),
+        )
+    }
+
+
 def tuned_in(p95, **bounds):
     return {"fine_tune": score("fine-tune", 0.9, latency=latency(p95, **bounds))}
 
@@ -161,12 +172,17 @@ CASES = [
     ("gain-quality", {"comparison": comparison(0.029, 0.01)}, "unknown"),
     ("gain-quality", {"comparison": comparison(0.0, 0.029)}, "fail"),
     ("gain-quality", {"comparison": None}, "unknown"),
-    ("gain-cost", {"money": money(prompt=0.001, tune=0.00079)}, "pass"),
+    ("gain-cost", {**cost_to(0.0), "money": money(prompt=0.001, tune=0.00079)}, "pass"),
+    ("gain-cost", {**cost_to(0.0002), "money": money(prompt=0.001, tune=0.00079)}, "unknown"),
+    ("gain-cost", {"money": money(prompt=0.001, tune=0.00079)}, "unknown"),
     ("gain-cost", {"money": money(prompt=0.001, tune=0.0008)}, "fail"),
     ("gain-cost", {"money": None}, "unknown"),
     (
         "gain-latency",
-        {"fine_tune": score("fine-tune", 0.9, latency=latency(mean=0.6))},
+        {
+            "prompt": score("prompt", 0.6, latency=latency(sure=0.1)),
+            "fine_tune": score("fine-tune", 0.9, latency=latency(mean=0.6, sure=0.1)),
+        },
         "pass",
     ),
     ("gain-latency", {}, "fail"),

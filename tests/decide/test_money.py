@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from trimtab.decide.money import Effort, money
 from trimtab.task.spec import ModelSpec, Prices
-from trimtab.types import Latency
+from trimtab.types import Latency, Spent
 
 from .factories import comparison, score, task
 
@@ -190,3 +190,12 @@ def test_a_cheaper_fine_tune_never_pays_less_often(price, volume):
     )
     assert cheap.p_pays >= dear.p_pays
     assert cheap.saving_per_month.estimate >= dear.saving_per_month.estimate
+
+
+def test_a_remedy_is_paid_for_and_where_one_is_in_use_again_with_each_retraining():
+    plain = Effort(seconds=90, tokens=900, retrain_seconds=60, retrain_tokens=600, labels_used=400)
+    spent = Spent(stage="remedies", seconds=30.0, train_tokens=300)
+    tried, kept = (plain.mended(spent, in_use=in_use) for in_use in (False, True))
+    assert (tried.seconds, tried.tokens) == (kept.seconds, kept.tokens) == (120, 1_200)
+    assert (tried.retrain_seconds, tried.retrain_tokens) == (60, 600)
+    assert (kept.retrain_seconds, kept.retrain_tokens) == (90, 900)

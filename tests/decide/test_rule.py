@@ -9,15 +9,31 @@ from hypothesis import strategies as st
 from trimtab.decide import rule
 from trimtab.decide.rule import RULE, decide, rule_sha256
 from trimtab.store.history import Change, TaskHistory
+from trimtab.task.split import labels_to_train
 from trimtab.types import Finding
 
-from .factories import comparison, evidence, forecast, latency, money, plateau, score, task
+from .factories import (
+    comparison,
+    evidence,
+    forecast,
+    interval,
+    latency,
+    money,
+    plateau,
+    score,
+    task,
+)
 
 NO_GAIN = {"fine_tune": score("fine-tune", 0.60), "comparison": comparison(0.0, 0.02)}
 NARROW_GAIN = {"fine_tune": score("fine-tune", 0.62), "comparison": comparison(0.02, 0.04)}
 UNSHOWN_GAIN = {"fine_tune": score("fine-tune", 0.70), "comparison": comparison(0.10, 0.15)}
 PROMPT_MEETS = {"prompt": score("prompt", 0.90)}
 BELOW_GOAL = {"fine_tune": score("fine-tune", 0.75), "comparison": comparison(0.15)}
+CHEAPER = {
+    "prompt": score("prompt", 0.6, money_interval=interval(0.001, 0.0)),
+    "fine_tune": score("fine-tune", 0.6, money_interval=interval(0.0005, 0.0)),
+    "money": money(prompt=0.001, tune=0.0005),
+}
 STOP = Finding(check="leakage", severity="stop", message="a test row is in train", count=1)
 
 
@@ -81,7 +97,7 @@ BRANCHES = {
     "goal not reached yet": (evidence(**BELOW_GOAL), "fine-tune"),
     "gain of exactly what matters": (evidence(comparison=comparison(0.03, 0.02)), "fine-tune"),
     "as good and cheaper": (
-        evidence(**{**NO_GAIN, "money": money(prompt=0.001, tune=0.0005)}),
+        evidence(**{**NO_GAIN, **CHEAPER}),
         "fine-tune",
     ),
     "as good and not cheaper by enough": (
@@ -92,17 +108,18 @@ BRANCHES = {
         evidence(
             **{
                 **NO_GAIN,
-                "fine_tune": score("fine-tune", 0.6, latency=latency(1.0, mean=0.5)),
+                "prompt": score("prompt", 0.6, latency=latency(sure=0.1)),
+                "fine_tune": score("fine-tune", 0.6, latency=latency(1.0, mean=0.5, sure=0.1)),
             }
         ),
         "fine-tune",
     ),
     "cheaper but worse": (
-        evidence(comparison=comparison(-0.1), money=money(prompt=0.001, tune=0.0005)),
+        evidence(comparison=comparison(-0.1), **CHEAPER),
         "prompt",
     ),
     "cheaper but perhaps worse": (
-        evidence(comparison=comparison(-0.02, 0.03), money=money(prompt=0.001, tune=0.0005)),
+        evidence(comparison=comparison(-0.02, 0.03), **CHEAPER),
         "inconclusive",
     ),
     # 4: more labels
@@ -176,7 +193,7 @@ BRANCHES = {
     "too little data, as good by the estimate and cheaper": (
         evidence(
             comparison=comparison(-0.02, 0.06),
-            money=money(prompt=0.001, tune=0.0005),
+            **CHEAPER,
             n_train=90,
         ),
         "collect-data",
@@ -315,7 +332,9 @@ def test_a_fine_tune_that_was_not_planned_is_explained():
 
 def test_the_labels_to_collect_come_with_their_interval():
     verdict = decide(evidence(**{**NARROW_GAIN, "forecast": forecast(1_900, 1_100)}))
-    assert "1,100 more rows (95%: 300 to more than can be foretold)" in verdict.headline
+    labels = [labels_to_train(800, rows, None, None) for rows in (1_900, 1_100)]
+    expected = f"{labels[0]:,} more rows (95%: {labels[1]} to more than can be foretold)"
+    assert expected in verdict.headline
 
 
 def test_too_few_rows_are_counted():
@@ -331,6 +350,36 @@ def test_too_few_rows_are_counted():
 def test_a_straddling_interval_names_the_rows_that_settle_it():
     """Detectable 0.06 at n = 200, so 0.03 needs 200 x 4 rows."""
     assert any("800 test rows" in line for line in decide(evidence(**NARROW_GAIN)).would_change)
+
+
+def test_no_fewer_rows_than_were_read_are_asked_for():
+    """0.04 could be seen and 0.05 matters, but the difference is 0.03: rows are not what lacks."""
+    goals = {"quality": 0.85, "smallest_difference": 0.05}
+    near = comparison(0.03, 0.028, detectable=0.04)
+    asked = evidence(fine_tune=score("fine-tune", 0.63), comparison=near, task=task(goals=goals))
+    verdict = decide(asked)
+    assert verdict.word == "inconclusive"
+    assert "more test rows than 200: the difference lies near 0.05" in verdict.headline
+
+
+def test_what_no_rows_take_away_is_told():
+    wide = NARROW_GAIN["comparison"].model_copy(update={"widened_by": {"prompt layout": 0.06}})
+    verdict = decide(evidence(fine_tune=score("fine-tune", 0.62), comparison=wide))
+    assert "800 test rows" in verdict.headline
+    assert "what the prompt layout adds stays, whatever the rows" in verdict.headline
+
+
+def test_labels_that_join_dev_and_test_are_asked_for_too():
+    """A tenth of the rows join dev and a fifth the test."""
+    asked = evidence(
+        **NARROW_GAIN,
+        n_train=140,
+        forecast=forecast(800).model_copy(update={"rows_now": 140}),
+    )
+    verdict = decide(asked)
+    assert verdict.word == "collect-data"
+    assert f"Label about {labels_to_train(140, 800, None, None):,} more rows" in verdict.headline
+    assert "a fine-tune on 800 rows would reach it" in verdict.headline
 
 
 def test_an_unknown_gate_is_named_with_what_settles_it():

@@ -91,3 +91,20 @@ def test_prompts_that_were_tried_and_answers_that_were_graded_are_told_and_do_no
     assert "no change seen since 2026-01-01" in gate.evidence
     assert task_stable(evidence(history=changed("search.prompts", "metric"))).status == "fail"
     assert task_stable(evidence(history=changed("scoring.function"))).status == "fail"
+
+
+@pytest.mark.parametrize(
+    ("after", "day", "stated", "status"),
+    [
+        (date(2026, 1, 1), date(2026, 3, 15), "2026-02-01", "pass"),  # it may have been that day
+        (date(2026, 1, 1), EDGE + timedelta(days=9), "2026-02-01", "pass"),
+        (date(2026, 2, 10), date(2026, 3, 15), "2026-02-01", "fail"),  # the old one was seen later
+        (None, date(2026, 2, 1), "2026-02-01", "pass"),  # committed on the day that is stated
+        (None, date(2026, 2, 2), "2026-02-01", "fail"),
+        (date(2026, 1, 1), EDGE + timedelta(days=9), None, "fail"),
+    ],
+)
+def test_a_change_that_was_seen_late_does_not_contradict_an_earlier_day(after, day, stated, status):
+    history = TaskHistory(date(2025, 9, 1), (Change(day, ("metric",), after),))
+    asked = task(traffic={"stable_since": stated})
+    assert task_stable(evidence(history=history, task=asked)).status == status

@@ -12,6 +12,7 @@ from trimtab.prompt.race import Race
 from trimtab.prompt.recipe import Kitchen
 from trimtab.prompt.search import (
     AUTOMATIC,
+    DEMONSTRATIONS,
     HEADROOM,
     LAST_SHARE,
     MOST_REPEATS,
@@ -35,8 +36,8 @@ OWN = Variant(
 )
 
 
-def kitchen(*, own=(), **rest) -> Kitchen:
-    return Kitchen(task(**rest), "m", 4, TRAIN, own)
+def kitchen(*, own=(), train=TRAIN, **rest) -> Kitchen:
+    return Kitchen(task(**rest), "m", 4, train, own)
 
 
 def quality(variant: Variant) -> float:
@@ -65,14 +66,16 @@ class World:
         ]
 
 
-def searched(world=None, *, propose=lambda history: None, most_shown=40, seconds=1e9, **rest):
+def searched(
+    world=None, *, propose=lambda history: None, most_shown=40, share=lambda nearest: 1e9, **rest
+):
     made = kitchen(**rest)
     race = Race(
         DEV, made.task.metric, world or World(), made.cook, lambda record: 1.0, made.task.seed
     )
     course = Course()
     with suppress(BudgetSpent):
-        PromptSearch(made, lambda: most_shown).run(race, course, propose, seconds)
+        PromptSearch(made, lambda: most_shown).run(race, course, propose, share)
     return race, course
 
 
@@ -153,9 +156,35 @@ def test_doubling_stops_at_the_context_and_at_the_budget() -> None:
     race, course = searched(most_shown=10, search={"demonstrations": [4, 8]})
     assert race.leader.recipe.nearest == 10
     assert any("10 demonstrations fit" in note for note in course.notes)
-    race, course = searched(seconds=10.0, search={"demonstrations": [4, 8]})
+    race, course = searched(share=lambda nearest: 10.0, search={"demonstrations": [4, 8]})
     assert race.leader.recipe.nearest == 8
     assert any("more than is left of the budget" in note for note in course.notes)
+
+
+def test_a_prompt_that_is_long_to_test_pays_for_its_test_out_of_the_search() -> None:
+    """Sixteen nearest demonstrations would be left as much less as they take at the test."""
+    named = {"search": {"demonstrations": [8]}}
+    share = {8: 1e9, 16: 1e9, 32: 0.0}
+    race, course = searched(share=lambda nearest: share.get(nearest, 1e9), **named)
+    assert race.leader.recipe.nearest == 16
+    assert any("32 demonstrations: more than is left" in note for note in course.notes)
+    asked = []
+    _, course = searched(
+        World(lambda variant: 0.3 + 0.3 * bool(variant.prompt.nearest)),
+        propose=lambda history: asked.append(1),
+        share=lambda nearest: 0.0 if nearest == 8 else 1e9,
+        **named,
+    )
+    assert not asked
+    assert any("best prompt's long sealed test" in note for note in course.notes)
+
+
+def test_demonstrations_that_too_few_rows_are_fit_for_are_noted() -> None:
+    """Of forty rows with ten inputs ten can be shown beside each other."""
+    repeated = [row(f"train {i % 10}", LABELS.labels[0]) for i in range(40)]
+    race, course = searched(train=repeated, search={"demonstrations": [4, 20]})
+    assert {e.recipe.shown for e in race.entries if e.stage == DEMONSTRATIONS} == {4}
+    assert any("20 demonstrations: " in note for note in course.notes)
 
 
 @pytest.mark.parametrize(("gain", "tried"), [(HEADROOM - 0.001, False), (HEADROOM + 0.001, True)])

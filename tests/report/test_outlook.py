@@ -4,7 +4,7 @@ from html import escape
 
 from trimtab.report import values
 from trimtab.report.html import render_html
-from trimtab.report.looks import looked, readings
+from trimtab.report.looks import judged_by, looked, readings
 from trimtab.report.view import outlook
 from trimtab.types import Interval, RowsNeeded, Sequential
 
@@ -94,12 +94,30 @@ def test_a_test_without_looks_says_nothing():
     assert looked(decisions.complete()) == ""
 
 
+def unwidened(decision):
+    plain = {"widened_by": {}, "rows_alone": None, "rows_alone_p": None}
+    return decision.model_copy(update={"comparison": decision.comparison.model_copy(update=plain)})
+
+
+def test_a_p_is_told_beside_the_test_that_gave_it():
+    found = decisions.complete().comparison.model_copy(
+        update={"test": "exact McNemar", "p_value": 0.3, "rows_alone_p": 0.004}
+    )
+    said = judged_by(found).replace(values.SPACE, " ")
+    assert said == "exact McNemar, p = 0.004 over rows alone, p = 0.3 in all"
+    plain = found.model_copy(update={"widened_by": {}})
+    assert judged_by(plain).replace(values.SPACE, " ") == "exact McNemar, p = 0.3"
+
+
 def test_both_readings_of_a_full_test_stand_side_by_side():
     decision = decided(0, "superior", clear_after=45)
     said = looked(decision)
     assert "was clear after 45 rows" in said and "all its rows decide" in said
-    fixed, bets = readings(decision)
-    assert (fixed.decides, bets.decides) == (True, False)
+    fixed, bets, wide = readings(decision)
+    assert [each.decides for each in (fixed, bets, wide)] == [False, False, True]
+    assert wide.name == "With prompt layout"
+    assert wide.difference == values.interval(decision.comparison.difference, signed=True)
+    assert readings(unwidened(decision))[0].decides
     alone = decision.comparison.rows_alone or decision.comparison.difference
     assert fixed.difference == values.interval(alone, signed=True)
     assert bets.difference.replace(values.SPACE, " ") == "+0.17 [+0.09, +0.25]"
@@ -110,7 +128,7 @@ def test_both_readings_of_a_full_test_stand_side_by_side():
 
 
 def test_where_the_test_ended_early_the_bets_decide():
-    fixed, bets = readings(decided(100, "superior"))
+    fixed, bets = readings(unwidened(decided(100, "superior")))
     assert (fixed.decides, bets.decides) == (False, True)
     assert "too narrow" in fixed.says
     assert readings(decisions.complete()) == []

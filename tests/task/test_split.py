@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+from itertools import count
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from trimtab.errors import DataError, DiskFull
 from trimtab.task.data import dataset_hash
 from trimtab.task.near import near_duplicate_clusters
-from trimtab.task.split import MIN_TRAIN, SealedTest, make_split
+from trimtab.task.split import MIN_TRAIN, SealedTest, held_out, labels_to_train, make_split
 from trimtab.types import Example, content_hash
 
 
@@ -159,3 +160,28 @@ def test_the_sealed_rows_have_no_other_public_way_out():
     assert public == {"ids", "open"}
     with pytest.raises(TypeError):
         iter(sealed)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("have", "wanted", "labels"),
+    [
+        (140, 140, 0),
+        (140, 350, 299),  # 200 rows; 499 leave 49 for dev and 99 for the test
+        (140, 70, 0),
+        (90, 100, 10),  # dev and test are at their least: 20 and 30
+        (600, 2_000, 1_544),  # 856 rows; dev and test are at their most: 100 and 300
+    ],
+)
+def test_labels_that_are_missing_join_dev_and_test_too(have, wanted, labels):
+    assert labels_to_train(have, wanted, None, None) == labels
+
+
+@given(
+    have=st.integers(1, 3_000), wanted=st.integers(1, 3_000), dev=st.none() | st.integers(10, 90)
+)
+def test_so_many_labels_are_enough_and_hardly_more(have, wanted, dev):
+    labels = labels_to_train(have, wanted, dev, None)
+    start = next(n for n in count(have) if n - sum(held_out(n, dev, None)) >= have)
+    left = start + labels - sum(held_out(start + labels, dev, None))
+    assert left >= wanted or have > wanted
+    assert labels <= max(0, wanted - have) / 0.7 + 2

@@ -13,6 +13,7 @@ from trimtab.task.spec import Task
 from trimtab.tune import arm as arm_module
 from trimtab.tune.arm import TuneArm
 from trimtab.tune.lora import ADAPTER_FILE, train
+from trimtab.tune.remedies import scaled
 from trimtab.tune.rows import encode
 from trimtab.types import Example, OutputContract, Prompt, VariantScore
 
@@ -146,6 +147,14 @@ def test_a_size_that_ends_in_another_is_not_pruned_with_it(lab) -> None:
     _, trained = lab.run((4, 14))
     rate = trained[0].point.learning_rate
     assert lab.weights() == {f"{size}-rows-{rate:g}/epoch-1" for size in (4, 14)}
+
+
+def test_a_scaled_copy_of_a_size_outlives_the_next_sitting(lab) -> None:
+    _, trained = lab.run()
+    smaller = scaled(trained[-1].variant.adapter, lab.run_folder, 0.75)
+    lab.run()
+    assert (lab.run_folder / smaller.path / ADAPTER_FILE).exists()
+    assert scaled(trained[-1].variant.adapter, lab.run_folder, 0.75) == smaller
 
 
 def test_a_finished_arm_is_read_not_repeated(lab) -> None:

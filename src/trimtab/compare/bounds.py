@@ -52,7 +52,7 @@ def mean_bounds(
     than FEWEST_DEPARTURES clusters depart from the most common value: a sample of equal values
     still gets an interval.
     """
-    low, high = score_bounds(columns, int(codes.max()) + 1, floor, level)
+    low, high = score_bounds(columns, effective_clusters(codes), floor, level)
     trusted = departing_clusters(columns, codes) >= FEWEST_DEPARTURES
     if trusted.any():
         t_low, t_high = bootstrap_t_bounds(columns[:, trusted], codes, level, seed)
@@ -61,12 +61,22 @@ def mean_bounds(
     return low, high
 
 
-def score_bounds(columns: Array, groups: int, floor: float, level: float) -> tuple[Array, Array]:
+def effective_clusters(codes: Codes) -> float:
+    """As many independent rows as the rows are worth where those of a cluster are copies: n^2 over
+    the sum of squared sizes, which is the number of clusters where all are of one size.
+
+    Source: Kish 1965, Survey Sampling.
+    """
+    sizes = np.bincount(codes).astype(np.float64)
+    return float(sizes.sum() ** 2 / (sizes**2).sum())
+
+
+def score_bounds(columns: Array, groups: float, floor: float, level: float) -> tuple[Array, Array]:
     """Wilson bounds of the positive and of the negative part, joined by square-and-add.
 
-    Conservative: of all variables in [0, 1] with the same mean a 0/1 variable varies most, and
-    clusters cost most when their rows are copies. Joining: Newcombe 1998, Stat. Med. 17:873-890;
-    Zou & Donner 2008, Stat. Med. 27:1693-1702.
+    `groups` are the rows' `effective_clusters`. Conservative: of all variables in [0, 1] with the
+    same mean a 0/1 variable varies most, and clusters cost most when their rows are copies.
+    Joining: Newcombe 1998, Stat. Med. 17:873-890; Zou & Donner 2008, Stat. Med. 27:1693-1702.
     """
     up = np.maximum(columns, 0.0).mean(axis=0)
     up_low, up_high = wilson_bounds(up, groups, level)

@@ -198,7 +198,7 @@ def _worst_answer(asked: Asked) -> float | None:
     for row, answer in asked.first.items():
         if answer.score is not None:
             again = [_score(each, row) for kind in asked.varied.values() for each in kind.values()]
-            lowest.append(min(answer.score, *(score for score in again if score is not None)))
+            lowest.append(min([answer.score, *(score for score in again if score is not None)]))
     return sum(lowest) / len(lowest) if lowest else None
 
 

@@ -14,6 +14,7 @@ from trimtab.compare.bounds import (
     Codes,
     bootstrap_t_bounds,
     departing_clusters,
+    effective_clusters,
     mean_bounds,
     standard_errors,
     wilson_bounds,
@@ -158,7 +159,7 @@ def _of_mean(values: Array, bounds: tuple[Array, Array], method: str, level: flo
 def _proportion_interval(scores: Array, codes: Codes, level: float) -> Interval:
     """Wilson's interval of 0/1 scores, with the effective sample size of clustered rows.
 
-    Effective size p(1-p) / clustered variance, at most n; the number of clusters where p is 0 or 1.
+    Effective size p(1-p) / clustered variance, at most n; that of copies where p is 0 or 1.
     Source: Korn & Graubard 1998, Survey Methodology 24:193-201.
     """
     n, successes = len(scores), int(scores.sum())
@@ -169,7 +170,7 @@ def _proportion_interval(scores: Array, codes: Codes, level: float) -> Interval:
         return _without_bounds(float(successes), n, "Wilson", level)
     mean = successes / n
     error = float(standard_errors(scores[:, None], codes)[0])
-    effective = min(n, mean * (1 - mean) / error**2) if error > 0 else groups
+    effective = min(n, mean * (1 - mean) / error**2) if error > 0 else effective_clusters(codes)
     method = f"Wilson, effective n {effective:.0f} in {groups} clusters"
     return _wilson(mean, n, effective, method, level)
 

@@ -96,6 +96,7 @@ def over_draws(comparison: Comparison, spreads: Mapping[str, Spread]) -> Compari
             "difference": found.interval,
             "p_value": p_value,
             "rows_alone": comparison.difference if found.halves else None,
+            "rows_alone_p": comparison.p_value if found.halves else None,
             "widened_by": found.halves,
             "not_in_interval": found.unknown,
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from trimtab.compare.intervals import mean_interval
+from trimtab.compare.intervals import mean_interval, mean_over_rows
 from trimtab.compare.records import answer_key, answered, first_repeats, metric_of, scored
 from trimtab.errors import RunError
 from trimtab.types import (
@@ -75,23 +75,26 @@ def summarise(
     )
 
 
-def agreement(records: Sequence[Record], seed: int = 0) -> Interval:
+def agreement(
+    records: Sequence[Record], clusters: Mapping[str, str] | None = None, seed: int = 0
+) -> Interval:
     """Share of pairs of repeats whose parsed answers are equal, averaged over examples.
 
     Invalid answers agree with nothing, failed ones form no pair; examples with fewer than two
-    scored repeats are left out. No such example: no estimate.
+    scored repeats are left out. No such example: no estimate. `clusters` maps example ids to
+    clusters, as in `compare`.
     """
     repeats: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         if isinstance(record.outcome, Scored):
             repeats[record.example].append(record)
-    shares = []
-    for of_example in repeats.values():
+    shares = {}
+    for example, of_example in repeats.items():
         pairs = len(of_example) * (len(of_example) - 1)
         if pairs:
             answers = Counter(a for r in of_example if (a := answer_key(r)) is not None)
-            shares.append(sum(c * (c - 1) for c in answers.values()) / pairs)
-    return mean_interval(shares, seed=seed)
+            shares[example] = sum(c * (c - 1) for c in answers.values()) / pairs
+    return mean_over_rows(shares, clusters or {}, seed)
 
 
 def _mean(values: Sequence[int]) -> float | None:

@@ -10,6 +10,7 @@ from trimtab.decide.evidence import band
 from trimtab.decide.money import Effort, money
 from trimtab.store.watching import Traffic
 from trimtab.task.spec import Task
+from trimtab.task.split import labels_to_train
 from trimtab.types import Comparison, Forecast, Interval, Money, VariantScore
 
 
@@ -23,7 +24,7 @@ def money_ahead(
     served: Traffic | None = None,
 ) -> Money | None:
     """The money of a fine-tune that just reaches the goal of quality, on as many rows as `outlook`
-    says that takes; those beyond the rows at hand are bought.
+    says that takes; those beyond the rows at hand are bought, and those that join dev and test.
 
     A call of it costs what one of `tune` does, and training as much a row. What was trained until
     now is spent either way and left out. None where the goal is not reached with more rows than
@@ -37,7 +38,8 @@ def money_ahead(
         return None
     longer = rows / effort.labels_used
     training = longer * effort.retrain_seconds, round(longer * effort.retrain_tokens)
-    bought = Effort(*training, *training, labels_used=rows, labels_to_buy=rows - outlook.rows_now)
+    labels = labels_to_train(outlook.rows_now, rows, task.data.dev, task.data.test)
+    bought = Effort(*training, *training, labels_used=rows, labels_to_buy=labels)
     gain = _gain(known, outlook, rows)
     then = comparison.model_copy(update={"difference": gain})
     return money(task, prompt, tune, then, bought, served).money

@@ -1,14 +1,16 @@
 """What a fine-tune gains over the best prompt, and what it must reach itself, as gates.
 
 See gates.py for what pass, fail and unknown mean. Any one gain is enough, so the gains are tested
-together: a gain whose figures have intervals must keep a p-value of at most 5% after Holm's
-correction for all of them.
+together: each must keep a p-value of at most 5% after Holm's correction for all that have one, and
+one whose figures have no interval is not shown.
 """
 
 from __future__ import annotations
 
+import math
 from statistics import NormalDist
 
+from trimtab.compare.bounds import z_value
 from trimtab.compare.several import FEWEST_DRAWS, holm
 from trimtab.decide.evidence import (
     Evidence,
@@ -31,18 +33,21 @@ _VARIED: dict[Source, str] = {
     "format": "other layouts",
     "seed": "other training seeds",
 }
-_WIDTH_95 = 2 * 1.959964
 
 
 def _corrected(evidence: Evidence, gate: Gate) -> Gate:
-    """`gate` as it stands, or unknown where its gain may be one lucky figure among several."""
+    """`gate` as it stands, or unknown where its gain may be one lucky figure among several, or is
+    a figure without an interval."""
     p_value = holm(_p_values(evidence))[gate.name]
-    if gate.status != "pass" or p_value is None or p_value <= _LEVEL:
+    if gate.status != "pass" or (p_value is not None and p_value <= _LEVEL):
         return gate
+    luck = "without an interval, so that it may be luck"
+    if p_value is not None:
+        luck = f"p {p_value:.2g} after Holm's correction for all gains"
     return gate.model_copy(
         update={
             "status": "unknown",
-            "evidence": f"{gate.evidence}; p {p_value:.2g} after Holm's correction for all gains",
+            "evidence": f"{gate.evidence}; {luck}",
             "settle": "more test rows",
         }
     )
@@ -65,15 +70,18 @@ def _p_values(evidence: Evidence) -> dict[str, float | None]:
 
 
 def _p_higher(low: Interval | None, high: Interval | None) -> float | None:
-    """Two-sided p of two independent estimates being of one value, 1 where `high` is not above."""
-    lower, higher = band(low), band(high)
-    if lower is None or higher is None:
+    """Two-sided p of two independent estimates being of one value, 1 where `high` is not above.
+
+    By the halves of their intervals that face each other; None where one of these is open."""
+    if low is None or high is None or low.estimate is None or high.estimate is None:
         return None
-    gap = higher[0] - lower[0]
-    variance = sum(((top - bottom) / _WIDTH_95) ** 2 for _, bottom, top in (lower, higher))
+    if low.high is None or high.low is None:
+        return None
+    gap = high.estimate - low.estimate
     if gap <= 0:
         return 1.0
-    return 2 * NormalDist().cdf(-gap / variance**0.5) if variance > 0 else 0.0
+    reach = math.hypot(low.high - low.estimate, high.estimate - high.low) / z_value(0.95)
+    return 2 * NormalDist().cdf(-gap / reach) if reach > 0 else 0.0
 
 
 def _quality(evidence: Evidence) -> Gate:
@@ -244,9 +252,14 @@ def _language(evidence: Evidence) -> Gate:
 
 
 def _foreign(found: Language, gain: float) -> Status:
-    if found.general.estimate is None:
+    """Both texts are samples, so even the least that the inputs may take must be enough beside the
+    most that general text may."""
+    inputs, general = band(found.inputs), band(found.general)
+    if inputs is None or general is None:
         return "unknown"
-    return against((1 + gain) * found.general.estimate, found.inputs)
+    if inputs[1] >= (1 + gain) * general[2]:
+        return "pass"
+    return "fail" if inputs[2] < (1 + gain) * general[1] else "unknown"
 
 
 def _learnt(found: Language, gain: float) -> Status:

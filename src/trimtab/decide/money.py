@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from trimtab.decide.payback import (
 )
 from trimtab.store.watching import Traffic
 from trimtab.task.spec import ModelSpec, Task
-from trimtab.types import Comparison, CurvePoint, Interval, Money, VariantScore
+from trimtab.types import Comparison, CurvePoint, Interval, Money, Spent, VariantScore
 
 _WIDTH_95 = 2 * 1.959964
 _CURVE_POINTS = 25
@@ -27,7 +27,7 @@ _CURVE_POINTS = 25
 
 @dataclass(frozen=True)
 class Effort:
-    """What the fine-tune took: all training runs of this decision, one retraining, and labels."""
+    """What the fine-tune took: the training runs that made it, one retraining, and labels."""
 
     seconds: float
     tokens: int
@@ -51,6 +51,18 @@ class Effort:
             retrain_seconds=sum(point.seconds for point in curve),
             retrain_tokens=sum(point.train_tokens for point in curve),
             labels_used=max(point.rows for point in curve),
+        )
+
+    def mended(self, remedies: Spent, *, in_use: bool) -> Effort:
+        """With what the search for a remedy took, which each retraining repeats where one is in
+        use."""
+        again = in_use * remedies.seconds, in_use * remedies.train_tokens
+        return replace(
+            self,
+            seconds=self.seconds + remedies.seconds,
+            tokens=self.tokens + remedies.train_tokens,
+            retrain_seconds=self.retrain_seconds + again[0],
+            retrain_tokens=self.retrain_tokens + again[1],
         )
 
 
@@ -249,7 +261,8 @@ def _assumptions(task: Task, terms: Terms, effort: Effort) -> tuple[str, ...]:
         "fine-tune, at the measured tokens or latency and without retries",
         f"{volume}, give or take {task.traffic.calls_spread:.0%}, over {terms.horizon:g} months",
         bought,
-        f"the training runs of this decision cost {cost(terms.runs)}, spread over the horizon",
+        f"the training runs that made the fine-tune cost {cost(terms.runs)}, spread over the "
+        "horizon",
         f"one retraining costs {cost(terms.retraining)}, every {terms.every:g} months, on as many "
         "rows as now and without new labels; both give or take "
         f"{RETRAINING_ERROR:.0%} (one standard deviation)",

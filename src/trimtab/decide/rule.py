@@ -25,7 +25,7 @@ from trimtab.decide.wording import (
 )
 from trimtab.prompt.search import LAST_SHARE
 from trimtab.tune.curve_fit import MAX_REACH
-from trimtab.types import Gate, Money, Verdict, Word, content_hash
+from trimtab.types import Comparison, Gate, Money, Verdict, Word, content_hash
 
 RULE = """\
 All scores are of the sealed test, the difference is fine-tune minus prompt on the same rows, and
@@ -256,15 +256,26 @@ def _cannot_tell(case: _Case) -> Verdict | None:
         assert evidence.comparison is not None and evidence.measured_difference is not None
         _, low, high = evidence.measured_difference
         least = evidence.task.goals.smallest_difference
-        rows = rows_to_settle(evidence.comparison, least)
-        count = "more test rows" if rows is None else f"about {rows:,} test rows in all"
         return _inconclusive(
             case,
             f"{scores(evidence)}, and the difference lies between {low:+.3f} and {high:+.3f}, too "
             f"wide to tell whether {least:g} is gained or lost",
-            f"{count}, to see a difference of {least:g} with 80% power",
+            _rows_that_settle(evidence.comparison, least),
         )
     return None
+
+
+def _rows_that_settle(found: Comparison, least: float) -> str:
+    """What would narrow the difference. Enough rows to see `least` do not tell a true difference
+    just below it from one just above, and no rows take away what other sources add."""
+    rows = rows_to_settle(found, least)
+    if rows is None or rows <= found.n:
+        settle = f"more test rows than {found.n:,}: the difference lies near {least:g}"
+    else:
+        settle = f"about {rows:,} test rows in all, to see a difference of {least:g} with 80% power"
+    if found.widened_by:
+        settle += f"; what the {' and the '.join(found.widened_by)} adds stays, whatever the rows"
+    return settle
 
 
 def _prompt_anyway(case: _Case) -> Verdict:

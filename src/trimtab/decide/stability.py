@@ -97,7 +97,7 @@ def _stable(evidence: Evidence, name: str, question: str, prefix: str) -> Gate:
     """The gate on all parts of the task whose names begin with `prefix`."""
     stated, seen = evidence.task.traffic.stable_since, evidence.history.since
     changes = [
-        (change.day, counted)
+        (change.told_by(stated), counted)
         for change in evidence.history.changes
         if (counted := _counted(change.parts, prefix))
     ]
@@ -107,7 +107,7 @@ def _stable(evidence: Evidence, name: str, question: str, prefix: str) -> Gate:
     month_ago = evidence.today - timedelta(days=THRESHOLDS.stable_days)
     stands_since = max((day for day in (stated, last) if day is not None), default=seen)
     status: Status = "unknown"
-    if last is not None and (last > month_ago or (stated is not None and last >= stated)):
+    if last is not None and (last > month_ago or (stated is not None and last > stated)):
         status = "fail"
     elif stands_since is not None and stands_since <= month_ago:
         status = "pass"

@@ -9,6 +9,7 @@ from trimtab.decide.evidence import Evidence, band, constraint_checks, goal_chec
 from trimtab.decide.gains import OTHER_GAINS, more_than_rows
 from trimtab.decide.gates import rows_required
 from trimtab.decide.thresholds import THRESHOLDS
+from trimtab.task.split import labels_to_train
 from trimtab.types import Forecast, Gate, Money, Swing, VariantScore, Word
 
 _SWINGS_TOLD = 3
@@ -52,11 +53,10 @@ def needed(gate: Gate) -> str:
 
 def labels_headline(evidence: Evidence, forecast: Forecast) -> str:
     """How many labels the forecast asks for, beyond the rows that exist."""
-    have = evidence.n_train
     assert forecast.rows_needed is not None
 
     def beyond(rows: int) -> str:
-        return f"{max(0, rows - have):,}"
+        return f"{_labels(evidence, rows):,}"
 
     low = "unknown" if forecast.rows_low is None else beyond(forecast.rows_low)
     high = "more than can be foretold" if forecast.rows_high is None else beyond(forecast.rows_high)
@@ -65,14 +65,20 @@ def labels_headline(evidence: Evidence, forecast: Forecast) -> str:
     return (
         f"Label about {beyond(forecast.rows_needed)} more rows (95%: {low} to {high}): "
         f"{scores(evidence)}, the goal is {evidence.task.goals.quality:g}, and the learning curve "
-        f"says that a fine-tune on more rows would reach it{paying}"
+        f"says that a fine-tune on {forecast.rows_needed:,} rows would reach it{paying}"
     )
+
+
+def _labels(evidence: Evidence, rows: int) -> int:
+    """Rows to label until `rows` train."""
+    data = evidence.task.data
+    return labels_to_train(evidence.n_train, rows, data.dev, data.test)
 
 
 def too_few_headline(evidence: Evidence, shown: bool) -> str:
     """How many labels are missing to the least rows of any fine-tune; whether its gain is shown."""
-    rows = rows_required(evidence)
-    missing, price = rows - evidence.n_train, evidence.task.labelling.cost_per_example
+    rows, price = rows_required(evidence), evidence.task.labelling.cost_per_example
+    missing = _labels(evidence, rows)
     paid = "" if price is None else f" ({amount(missing * price, evidence.task.currency)})"
     gain = ", but" if shown else ", a gain that the test does not show;"
     return (

@@ -15,8 +15,9 @@ from trimtab.measure.bench import call_price
 from trimtab.measure.meter import Meter
 from trimtab.prompt.render import render
 from trimtab.prompt.variants import tuned_prompt
+from trimtab.prompt.wording import system_text
 from trimtab.task.spec import ModelSpec, Task
-from trimtab.types import Completion, Decoding, Example, Message, Noun, Request
+from trimtab.types import Completion, Decoding, Example, Message, Noun, Prompt, Request
 
 if TYPE_CHECKING:
     from trimtab.engine.local.engine import LocalEngine
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 _ROWS = 32
 _ANSWER_TOKENS = 12
 _TRAINING_ROWS = 24
+_LONG_TOKENS = 4_000
+"""Tokens of long prompts that are read: some seven seconds of the default model."""
 
 
 class Rates(Noun):
@@ -57,6 +60,24 @@ def calibrate(
         prefill=max(tokens_in, 1) / max(short_seconds, 1e-6),
         decode=max(decode, 1.0),
     )
+
+
+def long_prefill(
+    task: Task, engine: Engine, spec: ModelSpec, rows: Sequence[Example], shown: int, meter: Meter
+) -> float:
+    """Prompt tokens per second of a few prompts with `shown` other rows each: a token behind many
+    others takes longer to read than one of a short prompt. Booked too."""
+    messages: list[tuple[Message, ...]] = []
+    tokens = 0
+    for place, row in enumerate(rows[:_ROWS]):
+        others = tuple(rows[(place + 1 + i) % len(rows)] for i in range(shown))
+        prompt = Prompt(system=system_text(task), demonstrations=others)
+        messages.append(render(prompt, row.input, None))
+        tokens += engine.count_tokens(messages[-1])
+        if tokens >= _LONG_TOKENS:
+            break
+    seconds, tokens_in, _ = _generate(engine, spec, messages, 1, meter)
+    return max(tokens_in, 1) / max(seconds, 1e-6)
 
 
 def _generate(

@@ -145,7 +145,7 @@ def make_plan(
     confirmed = estimate.confirmation(dearest, test, tuned="fine-tune" in rates)
     after = [*retention, *confirmed, layouts, *estimate.consistency(dearest, dev, arms)]
     if judging is not None:
-        after.append(_judging(judging, (), test if "fine-tune" in rates else 0))
+        after.append(_judging(judging, after, test if "fine-tune" in rates else 0))
     # A calibration at a bad moment must not leave the arms without time.
     reserve = min(sum(stage.seconds for stage in after), left * _MOST_RESERVED)
     arm_seconds = (left - reserve) / 2
@@ -156,7 +156,8 @@ def make_plan(
     if estimate.can_train:
 
         def cost(sizes: Sequence[int], sweep: bool) -> Spent:
-            return estimate.training(sizes, dev, sweep=sweep)
+            needed = estimate.training(sizes, dev, sweep=sweep)
+            return needed if judging is None else needed + _judging(judging, [needed], 0)
 
         trained, no_tuning = train_sizes(task, len(split.train), cost, share)
     stages = [_whole_search(estimate.calls(PROMPTS, "prompt", shapes, dev), arm_seconds)]

@@ -17,7 +17,7 @@ from trimtab.engine.cache import RequestCache, default_cache_path
 from trimtab.engine.registry import make_engine
 from trimtab.errors import RunError, TaskError
 from trimtab.measure.bench import Bench
-from trimtab.measure.calibrate import Rates, calibrate, training_rate
+from trimtab.measure.calibrate import Rates, calibrate, long_prefill, training_rate
 from trimtab.measure.judging import make_judge, use_per_answer
 from trimtab.measure.meter import Meter, Progress, Silent
 from trimtab.measure.plan import (
@@ -178,19 +178,24 @@ def _plan(
     progress.note("calibrating on this machine")
     rows = [*split.train, *split.dev]
     lengths: dict[Arm, Lengths] = {"prompt": measure_lengths(task, engine, rows)}
+    if tuned is not None:
+        same = tuned is engine
+        lengths["fine-tune"] = lengths["prompt"] if same else measure_lengths(task, tuned, rows)
+    search = _search(opened, engine, max_answer(lengths.values()))
     rates: dict[Arm, Rates] = {}
     with meter.stage(CALIBRATION):
         rates["prompt"] = calibrate(task, engine, task.models.prompt, split.train, meter)
         if tuned is not None and task.models.tune is not None:
-            lengths["fine-tune"], rates["fine-tune"] = lengths["prompt"], rates["prompt"]
+            rates["fine-tune"] = rates["prompt"]
             if tuned is not engine:
-                lengths["fine-tune"] = measure_lengths(task, tuned, rows)
                 rates["fine-tune"] = calibrate(task, tuned, task.models.tune, split.train, meter)
+        if shown := min(search.dearest().nearest, search.most_shown()):
+            read = long_prefill(task, engine, task.models.prompt, split.train, shown, meter)
+            rates["prompt"] = rates["prompt"].model_copy(update={"prefill": read})
         if tuner is not None:
             trained = training_rate(task, tuner, split.train, meter)
             rates["fine-tune"] = rates["fine-tune"].model_copy(update={"train": trained})
         judging = use_per_answer(judge, split.train, run) if judge is not None else None
-    search = _search(opened, engine, max_answer(lengths.values()))
     retention = retention_stages(opened, tuner, rates["fine-tune"]) if tuner is not None else ()
     plan = make_plan(task, split, lengths, rates, search, models, meter.seconds, retention, judging)
     write_atomic(run.plan_path, plan.model_dump_json(indent=2) + "\n")

@@ -33,6 +33,10 @@ AUTOMATIC = "automatic search"
 
 Propose = Callable[[Sequence[Attempt]], Recipe | None]
 
+Share = Callable[[int], float]
+"""Seconds at the calibrated speed that the search may use where the best prompt shows so many
+nearest demonstrations: a longer sealed test than was set aside is paid for out of them."""
+
 
 class Shape(NamedTuple):
     """What a candidate will cost: its demonstrations, its decoding, and the calls for an answer."""
@@ -60,17 +64,17 @@ class PromptSearch:
     kitchen: Kitchen
     most_shown: Callable[[], int]
 
-    def run(self, race: Race, course: Course, propose: Propose, seconds: float) -> None:
+    def run(self, race: Race, course: Course, propose: Propose, share: Share) -> None:
         """Run all stages; the best candidate is the race's leader.
 
-        `seconds`, at the calibrated speed, is what the arm may use: a step that cannot fit is left
-        out and noted. Raises `BudgetSpent`; `race` and `course` hold what was done until then.
+        `share` is what the arm may use: a step that cannot fit is left out and noted. Raises
+        `BudgetSpent`; `race` and `course` hold what was done until then.
         """
         for name, recipes in self._stages():
             race.run(name, list(recipes(race, course)))
         course.complete = True
-        self._more_demonstrations(race, course, seconds)
-        self._automatic(race, course, propose)
+        self._more_demonstrations(race, course, share)
+        self._automatic(race, course, propose, share)
 
     def shapes(self) -> list[Shape]:
         """The hand-made candidates for planning, as if the most nearest demonstrations led."""
@@ -153,8 +157,13 @@ class PromptSearch:
             return
         leader = _led_by(race)
         for k in self._counts:
+            try:
+                sets = self.kitchen.sets(k)
+            except DataError as problem:
+                course.notes.append(f"{k} demonstrations: {problem}")
+                continue
             yield leader.but(nearest=k)
-            for chosen, rows in zip(STRATEGIES, self.kitchen.sets(k), strict=True):
+            for chosen, rows in zip(STRATEGIES, sets, strict=True):
                 yield leader.but(demonstrations=rows, chosen=chosen)
 
     def _orders(self, race: Race, course: Course) -> Iterator[Recipe]:
@@ -178,14 +187,15 @@ class PromptSearch:
             yield Recipe(own=place)
             yield Recipe(own=place).but(**decoding)
 
-    def _more_demonstrations(self, race: Race, course: Course, seconds: float) -> None:
+    def _more_demonstrations(self, race: Race, course: Course, share: Share) -> None:
         """Double their number while the last doubling took the lead."""
         while shown := _led_by(race).shown:
             k = self._doubled(shown)
             if k <= shown:
                 course.notes.append(f"no more than {shown} demonstrations fit, or there are")
                 return
-            if race.seconds + race.seconds_of_all_rows * k / shown > seconds:
+            tried = race.seconds + race.seconds_of_all_rows * k / shown
+            if tried > share(k if _led_by(race).nearest else 0):
                 course.notes.append(f"{k} demonstrations: more than is left of the budget")
                 return
             try:
@@ -199,7 +209,7 @@ class PromptSearch:
     def _doubled(self, shown: int) -> int:
         return min(2 * shown, self.most_shown(), len(self.kitchen.train))
 
-    def _automatic(self, race: Race, course: Course, propose: Propose) -> None:
+    def _automatic(self, race: Race, course: Course, propose: Propose, share: Share) -> None:
         leader = race.leader
         alone = [e for e in race.entries if e.stage == INSTRUCTIONS and e.mean is not None]
         if leader is None or leader.mean is None or not alone:
@@ -214,14 +224,8 @@ class PromptSearch:
             return
         repeats = 0
         for _ in range(MOST_PROPOSALS):
-            if _led(race).mean == 1:
-                course.notes.append("automatic search ended: every dev row is answered rightly")
-                return
-            if race.seconds - _led(race).seconds >= LAST_SHARE * race.seconds:
-                course.notes.append(
-                    f"automatic search ended: the last {LAST_SHARE:.0%} of what was used brought "
-                    "no better prompt"
-                )
+            if ending := _ending(race, share):
+                course.notes.append(f"automatic search ended: {ending}")
                 return
             recipe = propose(_history(race))
             if recipe is None:
@@ -248,6 +252,18 @@ def _led(race: Race) -> Entry:
 
 def _led_by(race: Race) -> Recipe:
     return _led(race).recipe
+
+
+def _ending(race: Race, share: Share) -> str | None:
+    """Why an automatic search would bring no more, or must not."""
+    leader = _led(race)
+    if leader.mean == 1:
+        return "every dev row is answered rightly"
+    if race.seconds - leader.seconds >= LAST_SHARE * race.seconds:
+        return f"the last {LAST_SHARE:.0%} of what was used brought no better prompt"
+    if race.seconds > share(leader.recipe.nearest):
+        return "what is left of the arm's share goes to the best prompt's long sealed test"
+    return None
 
 
 def _history(race: Race) -> list[Attempt]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from trimtab.compare.looking import ALPHA, CLAIMS
 from trimtab.report import values
-from trimtab.types import Decision
+from trimtab.types import Comparison, Decision
 
 _MOST_EVIDENCE = 1_000_000
 
@@ -42,7 +42,8 @@ def looked(decision: Decision) -> str:
 
 
 def readings(decision: Decision) -> list[Reading]:
-    """The difference by a fixed number of rows and by looks on the way; empty without looks."""
+    """The difference by a fixed number of rows, by looks on the way, and with what it allows for
+    besides rows; empty without looks."""
     comparison = decision.comparison
     found = comparison.sequential if comparison is not None else None
     if comparison is None or found is None:
@@ -60,20 +61,44 @@ def readings(decision: Decision) -> list[Reading]:
         f"(asked {values.count(1 / ALPHA)})"
     )
     alone = "too narrow: the rows ended when the answer was clear"
-    return [
+    widened = bool(comparison.widened_by)
+    told = [
         Reading(
             f"{values.count(found.rows_used)} rows, read once",
             values.interval(fixed, signed=True),
-            alone if early else f"{comparison.test}, {values.p_value(comparison.p_value)}",
-            not early,
+            alone if early else _of_rows(comparison),
+            not (early or widened),
         ),
         Reading(
             f"Bets at {values.count(found.looks)} looks",
             values.interval(found.interval, signed=True),
             evidence,
-            early,
+            early and not widened,
         ),
     ]
+    if widened:
+        told.append(
+            Reading(
+                f"With {' and '.join(comparison.widened_by)}",
+                values.interval(comparison.difference, signed=True),
+                f"{'the bets' if early else 'the rows'} and how far these move it, "
+                f"{values.p_value(comparison.p_value)}",
+                True,
+            )
+        )
+    return told
+
+
+def judged_by(comparison: Comparison) -> str:
+    """The test of the difference, and what it gave; beside it what the whole interval says."""
+    if not comparison.widened_by:
+        return _of_rows(comparison)
+    return f"{_of_rows(comparison)} over rows alone, {values.p_value(comparison.p_value)} in all"
+
+
+def _of_rows(comparison: Comparison) -> str:
+    p_value = comparison.rows_alone_p if comparison.widened_by else comparison.p_value
+    return f"{comparison.test}, {values.p_value(p_value)}"
 
 
 def _times(evidence: float) -> str:

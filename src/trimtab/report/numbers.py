@@ -85,7 +85,8 @@ def _with_arm(bounds: str, score: VariantScore) -> str:
 def _break_even(money: Money | None) -> tuple[Line, ...]:
     if money is None:
         return (Line("unknown", "needs the cost of both arms and the volume"),)
-    pays = f"{values.percent(money.p_pays)} likely to pay at the stated"
+    volume = {"stated": "stated", "measured": "served"}[money.volume]
+    pays = f"{values.percent(money.p_pays)} likely to pay at the {volume}"
     stated = Line("", f"{pays} {values.count(money.calls_per_month)} calls a month")
     if money.break_even_calls is None:
         return (Line(values.NEVER, "at these costs"), stated)
@@ -100,7 +101,7 @@ def _rows_needed(forecast: Forecast) -> KeyNumber:
     )
     low = values.count(forecast.rows_low)
     note = f"[{low},{values.SPACE}{high}]; {values.count(forecast.rows_now)} now"
-    label = f"Labelled rows to reach {values.score(forecast.goal)}"
+    label = f"Training rows to reach {values.score(forecast.goal)}"
     return KeyNumber(label, (Line(values.count(forecast.rows_needed), note),))
 
 

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import yaml
@@ -42,6 +43,15 @@ class Change:
 
     day: date
     parts: tuple[str, ...]
+    after: date | None = None
+    """The last day on which it was seen as before, where a run saw the change and not a commit: it
+    was made between the two."""
+
+    def told_by(self, stated: date | None) -> date:
+        """The day of the change, if the team says that the task stands since `stated`: that one,
+        where what was seen allows for it."""
+        allows = stated is not None and self.after is not None and self.after <= stated <= self.day
+        return stated if stated is not None and allows else self.day
 
 
 @dataclass(frozen=True)
@@ -65,11 +75,13 @@ def task_history(root: Path) -> TaskHistory:
         for _, parts in decided:
             parts.pop(_PROMPTS, None)
     versions = sorted([*committed, *decided], key=lambda version: version[0])
+    runs = {when for when, _ in decided}
     changes = []
     known: Meaning = versions[0][1] if versions else {}
-    for when, now in versions[1:]:
+    for (before, _), (when, now) in pairwise(versions):
         if changed := changed_parts(known, now):
-            changes.append(Change(when.date(), changed))
+            after = before.date() if when in runs else None
+            changes.append(Change(when.date(), changed, after))
         known = {**{name: known[name] for name in _FILES if name in known}, **now}
     since = versions[0][0].date() if versions else None
     return TaskHistory(since, tuple(changes), tuple(sorted(_drifted(root))), _served(root))

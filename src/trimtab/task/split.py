@@ -133,16 +133,15 @@ def place_rows(
     large the test leans to small ones. Of exact copies only the first is used.
 
     Args:
-        dev: rows for dev; by default a tenth of the distinct rows, at least 20, at most 100.
-        test: rows for test; by default a fifth of the distinct rows, at least 30, at most 300.
+        dev: rows for dev, by default as `held_out` has it.
+        test: rows for test, likewise.
 
     Raises:
         DataError: too few rows, or groups too large to fill a split.
     """
     units = _units(ids, groups, clusters)
     total = sum(map(len, units))
-    test = min(max(total // 5, 30), 300) if test is None else test
-    dev = min(max(total // 10, 20), 100) if dev is None else dev
+    dev, test = held_out(total, dev, test)
     needed = test + dev + MIN_TRAIN
     if total < needed:
         raise DataError(
@@ -158,6 +157,28 @@ def place_rows(
     if len(train_rows) < MIN_TRAIN:
         raise DataError(f"only {len(train_rows)} rows are left to train; {MIN_TRAIN} are needed")
     return Places(train_rows, dev_rows, test_rows)
+
+
+def held_out(total: int, dev: int | None, test: int | None) -> tuple[int, int]:
+    """Rows for dev and for test of `total` distinct ones. Where the task does not say: a tenth for
+    dev, at least 20, at most 100, and a fifth for test, at least 30, at most 300."""
+    dev = min(max(total // 10, 20), 100) if dev is None else dev
+    test = min(max(total // 5, 30), 300) if test is None else test
+    return dev, test
+
+
+def labels_to_train(more_than: int, rows: int, dev: int | None, test: int | None) -> int:
+    """Distinct rows to label until `rows` of all are left to train on, where `more_than` are now:
+    some of the new ones go to dev and test."""
+    return max(0, _labelled(rows, dev, test) - _labelled(more_than, dev, test))
+
+
+def _labelled(train: int, dev: int | None, test: int | None) -> int:
+    """The fewest distinct rows of which so many train."""
+    total = train
+    while (missing := train - total + sum(held_out(total, dev, test))) > 0:
+        total += missing
+    return total
 
 
 def unit_numbers(

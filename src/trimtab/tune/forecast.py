@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,8 +25,26 @@ _SHOWN = 41
 """Sizes of the fitted curve that are kept for the plot."""
 _METHOD = "average of three laws, scaled by the curve's own rolling forecasts"
 
+Labels = Callable[[int, int], int]
+"""Of the training rows that exist and those wanted: how many rows to label."""
+
 Crossing = tuple[float, float, float]
 """Middle, low and high of the rows from which on a target is kept; inf beyond the reach."""
+
+
+@dataclass(frozen=True)
+class _Prices:
+    """What the labels that are missing cost."""
+
+    have: int
+    labels: Labels
+    each: float | None
+
+    def of(self, rows: float) -> float | None:
+        """Until `rows` train; None where that is beyond the reach, or labels have no price."""
+        if self.each is None or math.isinf(rows):
+            return None
+        return self.each * self.labels(self.have, int(rows))
 
 
 def forecast(
@@ -36,14 +55,15 @@ def forecast(
     *,
     labelled: int | None = None,
     prompt: Interval | None = None,
+    labels: Labels = lambda have, rows: max(0, rows - have),
 ) -> Forecast:
     """Rows at which the curve of `points` would reach quality `goal`, and that of `prompt`, the
     best prompt's on the same dev rows; all with 95% intervals.
 
     Runs of the learning-rate sweep that were not chosen are left out; seeds of one size are
     averaged. `labelled` is how many training rows exist (by default the largest trained size);
-    label costs are `label_cost` times the rows still missing. A bound of None lies beyond what the
-    curve can say: MAX_REACH times its largest size.
+    label costs are `label_cost` times the `labels` still missing. A bound of None lies beyond what
+    the curve can say: MAX_REACH times its largest size.
     """
     of_size = _by_size(points)
     curve = _quality_curve(of_size)
@@ -71,7 +91,8 @@ def forecast(
     shown = np.linspace(0, len(rows) - 1, _SHOWN).round().astype(int)
     crossings = _crossings(qualities, rows, np.full(DRAWS, goal))
     crossing = _summary(crossings)
-    costs = [_missing_cost(each - have, label_cost) for each in crossing]
+    prices = _Prices(have, labels, label_cost)
+    costs = [prices.of(each) for each in crossing]
     end = Interval(
         estimate=float(bands[0, -1]),
         low=float(bands[1, -1]),
@@ -90,7 +111,7 @@ def forecast(
         label_cost_high=costs[2],
         chance=float(np.isfinite(crossings).mean()),
         at_reach=end,
-        to_beat_prompt=_beating(prompt, np.clip(drawn, 0.0, 1.0), rows, have, label_cost, seed),
+        to_beat_prompt=_beating(prompt, np.clip(drawn, 0.0, 1.0), rows, prices, seed),
         statement=_statement(goal, largest, crossing, bands[:, -1]),
         curve=tuple(
             (int(n), float(middle), float(low), float(high))
@@ -157,8 +178,7 @@ def _beating(
     prompt: Interval | None,
     qualities: Array,
     rows: Array,
-    have: int,
-    label_cost: float | None,
+    prices: _Prices,
     seed: int,
 ) -> RowsNeeded | None:
     """When the curve passes the best prompt, whose own quality is as sure as its interval says.
@@ -170,7 +190,7 @@ def _beating(
     rival = np.random.default_rng(seed).normal(prompt.estimate, _sd(prompt), DRAWS)
     crossings = _crossings(qualities, rows, rival)
     crossing = _summary(crossings)
-    costs = [_missing_cost(each - have, label_cost) for each in crossing]
+    costs = [prices.of(each) for each in crossing]
     return RowsNeeded(
         target=prompt.estimate,
         rows=_known(crossing[0]),
@@ -207,12 +227,6 @@ def _summary(crossings: Array) -> Crossing:
 
 def _known(rows: float) -> int | None:
     return None if math.isinf(rows) else int(rows)
-
-
-def _missing_cost(missing: float, label_cost: float | None) -> float | None:
-    if label_cost is None or math.isinf(missing):
-        return None
-    return label_cost * max(0.0, missing)
 
 
 def _statement(goal: float, largest: int, crossing: Crossing, end: Array) -> str:

@@ -64,10 +64,13 @@ def scaled(adapter: Adapter, run_folder: Path, factor: float) -> Adapter:
     """A copy of the adapter whose change to the model is `factor` times as large.
 
     The factor goes into the weights and not beside them, so that whatever loads the copy, and
-    whatever it is exported to, is what was measured.
+    whatever it is exported to, is what was measured. It lies beside the folder of the adapter's
+    size, whose other weights are deleted whenever a run goes on.
     """
-    source, name = run_folder / adapter.path, f"{adapter.path}-scaled-{factor:g}"
-    target, draft = run_folder / name, run_folder / f"{name}.draft"
+    source = run_folder / adapter.path
+    adapters = run_folder / Path(adapter.path).parts[0]
+    target = adapters / f"scaled-{factor:g}-{adapter.sha256[:16]}"
+    draft = target.with_name(f"{target.name}.draft")
     if not target.exists():
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
@@ -78,6 +81,7 @@ def scaled(adapter: Adapter, run_folder: Path, factor: float) -> Adapter:
         }
         save_file(weights, draft / ADAPTER_FILE, metadata={"format": "pt"})
         draft.rename(target)
+    name = str(target.relative_to(run_folder))
     changed = {"path": name, "sha256": sha256_of(target / ADAPTER_FILE), "made": "remedy"}
     return adapter.model_copy(update=changed)
 

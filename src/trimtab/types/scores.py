@@ -213,6 +213,8 @@ class Comparison(Noun):
     since the moment of the last look was chosen by what was seen."""
     rows_alone: Interval | None = None
     """The interval over rows alone, where `difference` allows for more."""
+    rows_alone_p: float | None = None
+    """That of `test`; `p_value` then allows for more, as `difference` does."""
     widened_by: dict[str, float] = Field(default_factory=dict)
     """Half-widths that further sources added to it, such as prompt layouts and training seeds."""
     not_in_interval: tuple[str, ...] = ()

@@ -9,6 +9,11 @@ from trimtab.types import Message, Prompt, Variant
 
 MODELFILE = "Modelfile"
 _QUOTES = '"""'
+_HELD = (
+    "# This fine-tune was measured with answers held to the task's output, which a Modelfile\n"
+    '# cannot do. Send the JSON schema of the output as "format" with each call; without it,\n'
+    "# answers may break the contract more often than was measured.\n"
+)
 _TEMPLATE = (
     "{{- range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}"
     "<|im_start|>assistant\n"
@@ -19,7 +24,8 @@ def modelfile(template: ChatTemplate, variant: Variant) -> str:
     """The Modelfile: template, system text and greedy decoding, as they were measured.
 
     Ollama's templates are Go's and the model's is Jinja's, so only ChatML, the most common one, is
-    written.
+    written. A Modelfile cannot hold answers to a form: where they were measured so, it says what
+    the calls must send.
     Raises `ModelError` for a model with another template, and for a prompt of the user's own.
     """
     system = variant.prompt.system
@@ -37,6 +43,7 @@ def modelfile(template: ChatTemplate, variant: Variant) -> str:
     if _QUOTES in system:
         raise ModelError(f"the instructions hold {_QUOTES}, which a Modelfile cannot quote")
     return (
+        f"{_HELD if variant.constrained else ''}"
         f"FROM ./{GGUF}\n"
         f"TEMPLATE {_QUOTES}{_TEMPLATE}{_QUOTES}\n"
         f"SYSTEM {_QUOTES}{system}{_QUOTES}\n"
