@@ -20,6 +20,7 @@ from trimtab.export import FAILED, FORMS, PARITY, Parity, export
 from trimtab.predictor import load
 from trimtab.task.open import open_task
 from trimtab.tune.export import load as load_module
+from trimtab.tune.export.ollama import modelfile
 
 
 @pytest.fixture(scope="session")
@@ -99,6 +100,19 @@ def test_the_modelfile_says_what_was_measured(run, tmp_path) -> None:
     assert 'SYSTEM """Decide whose name it is."""' in text
     assert "PARAMETER temperature 0\n" in text
     assert 'PARAMETER stop "<|im_end|>"' in text
+
+
+def test_the_modelfile_of_held_answers_says_what_calls_must_send(run) -> None:
+    predictor = load(run, lambda _: None)
+    template = predictor.engine.template
+    free, held = (
+        modelfile(template, predictor.variant.model_copy(update={"constrained": constrained}))
+        for constrained in (False, True)
+    )
+    assert held.endswith(free)
+    comment = held.removesuffix(free)
+    assert all(line.startswith("#") for line in comment.splitlines())
+    assert '"format"' in comment
 
 
 def test_the_default_folder_is_in_the_run(run, tmp_path) -> None:

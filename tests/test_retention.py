@@ -10,6 +10,7 @@ import pytest
 from decisions import both_arms, write_task
 from scores import dev_score
 from trimtab import pipeline
+from trimtab import retention as retention_module
 from trimtab.errors import BudgetSpent
 from trimtab.measure import retain as retain_module
 from trimtab.measure.meter import Meter, Silent
@@ -77,6 +78,16 @@ def test_where_it_is_not_needed_a_third_is_measured_after_the_test(
     assert not found.retention.complete
     assert (gate(found).status, gate(found).basis) == ("pass", "asked")
     assert RETENTION not in {stage.stage for stage in found.planned}
+
+
+def test_what_was_measured_is_told_though_the_next_sitting_has_no_time_for_it(
+    tiny_model, tmp_path, in_float32, small_suite, monkeypatch
+) -> None:
+    found = decide(tmp_path / "t", tiny_model, general_ability="not-needed")
+    (verdict,) = (tmp_path / "t" / "runs").glob("*-*/verdict.json")
+    verdict.unlink()
+    monkeypatch.setattr(retention_module, "_SLACK", 1e12)
+    assert pipeline.decide(tmp_path / "t").decision.retention == found.retention
 
 
 def test_what_nobody_asked_is_not_measured() -> None:

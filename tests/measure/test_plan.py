@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from trimtab.engine.fake import FakeEngine
 from trimtab.measure.calibrate import Rates
 from trimtab.measure.consistency import CONSISTENCY, CONSISTENCY_SHARE, calls_for
+from trimtab.measure.meter import JUDGING
 from trimtab.measure.plan import (
     CONFIRMATION,
     FEWEST_TIMED,
@@ -39,6 +40,7 @@ from trimtab.prompt.search import LAST_SHARE, PromptSearch
 from trimtab.prompt.styles import STYLES
 from trimtab.task.spec import Models, ModelSpec, Prices
 from trimtab.task.split import MIN_TRAIN, SealedTest, Split
+from trimtab.types import Arm, Spent
 
 from .factories import examples, task
 
@@ -152,6 +154,22 @@ def test_a_tuned_model_of_another_speed_is_planned_at_its_own() -> None:
     assert by_key[1][prompt] == by_key[0][prompt]
     assert by_key[1][tuned] == pytest.approx(10 * by_key[0][tuned])
     assert other.rates == {"prompt": RATES, "fine-tune": slow}
+
+
+def test_a_dear_judge_leaves_money_for_its_answers_after_the_training() -> None:
+    asked, parts = task(budget={"minutes": 600, "money": 5}), split(500)
+    search = PromptSearch(Kitchen(asked, "fake", 8, parts.train), lambda: 64)
+    both: dict[Arm, Lengths] = {"prompt": LENGTHS, "fine-tune": LENGTHS}
+    of_arms: dict[Arm, Rates] = {"prompt": RATES, "fine-tune": RATES}
+    trained = {}
+    for price in (0.0, 0.001, 0.01):
+        one = Spent(stage=JUDGING, calls=1, money=price)
+        plan = make_plan(asked, parts, both, of_arms, search, ("fake",), judging=one)
+        trained[price] = len(plan.train_sizes)
+        later = sum(s.calls for s in plan.stages if s.stage in (CONFIRMATION, LAYOUTS, CONSISTENCY))
+        dev = sum(stage.calls for stage in plan.stages if stage.stage == TRAINING)
+        assert price * dev <= max(0.0, 5 - price * later) / 2
+    assert trained[0.0] == MOST_SIZES > trained[0.01]
 
 
 @pytest.mark.parametrize(("most_shown", "shown"), [(4, 4), (64, 8)])
