@@ -8,7 +8,8 @@ import pytest
 
 from trimtab import spare
 from trimtab.measure.consistency import CONSISTENCY
-from trimtab.spare import set_aside
+from trimtab.measure.plan import LAYOUTS
+from trimtab.spare import after_latency, set_aside
 from trimtab.types import Spent
 
 
@@ -41,3 +42,8 @@ def test_what_is_not_done_needs_nothing(session, monkeypatch) -> None:
     for name in ("language_need", "elsewhere_need", "seeds_need"):
         monkeypatch.setattr(spare, name, lambda *given: None)
     assert set_aside(session, [], []).seconds == 20
+
+
+def test_timed_calls_leave_what_all_but_the_seeds_need(session) -> None:
+    session.plan.stages += (Spent(stage=LAYOUTS, seconds=7),)
+    assert after_latency(session, []).seconds == 20 + 10 + 30 + 20 + 7

@@ -14,9 +14,10 @@ from trimtab.compare.records import answered, first_repeats, scored
 from trimtab.compare.sequential import deciding
 from trimtab.decide.cost import cost_of_1000_calls
 from trimtab.errors import BudgetSpent
-from trimtab.measure.plan import CONFIRMATION, LATENCY
+from trimtab.measure.plan import CONFIRMATION, FEWEST_TIMED, LATENCY
 from trimtab.measure.session import Session
 from trimtab.scores import score_of
+from trimtab.spare import after_latency
 from trimtab.types import (
     Arm,
     Case,
@@ -55,14 +56,13 @@ def confirm(session: Session, finalists: Sequence[Variant]) -> list[Confirmed]:
     """
     if not finalists:
         return []
-    run, meter = session.run, session.meter
+    run = session.run
     names = " and ".join(variant.name for variant in finalists)
     test = session.opened.split.test.open(run.test_openings_path, f"confirm {names}")
     confirmed: list[Confirmed] = []
     try:
         _answer_test(session, finalists, test, confirmed)
-        with meter.stage(LATENCY):
-            _time(session, confirmed, test[: session.plan.timed_calls])
+        _time(session, confirmed, test[: session.plan.timed_calls])
     except BudgetSpent:
         pass  # what is missing stays unmeasured
     return confirmed
@@ -105,15 +105,25 @@ def _answer_test(
 def _time(session: Session, confirmed: Sequence[Confirmed], rows: Sequence[Example]) -> None:
     """Time the finalists in turn, a few rows each, so that a slow moment meets both.
 
-    A budget that ends on the way leaves the latency of the calls that were timed.
+    A budget that ends on the way leaves the latency of the calls that were timed. Calls beyond the
+    fewest take nothing of what later stages need.
     """
     timed: dict[Arm, list[Completion]] = {each.variant.arm: [] for each in confirmed}
-    with suppress(BudgetSpent):  # the next stage meets it too
-        for start in range(0, len(rows), _ROWS_IN_TURN):
+
+    def call(some: Sequence[Example]) -> None:
+        for start in range(0, len(some), _ROWS_IN_TURN):
             for each in confirmed:
-                for row in rows[start : start + _ROWS_IN_TURN]:
-                    call = session.benches[each.variant.arm].timed(each.variant, row)
-                    timed[each.variant.arm] += [call] if call is not None else []
+                for row in some[start : start + _ROWS_IN_TURN]:
+                    answer = session.benches[each.variant.arm].timed(each.variant, row)
+                    timed[each.variant.arm] += [answer] if answer is not None else []
+
+    meter = session.meter
+    kept = after_latency(session, [each.variant for each in confirmed])
+    with suppress(BudgetSpent), meter.stage(LATENCY):  # the next stage meets it too
+        call(rows[:FEWEST_TIMED])
+    until = session.opened.task.budget.seconds - kept.seconds
+    with meter.optional(), meter.stage(LATENCY, until=until):
+        call(rows[FEWEST_TIMED:])
     for each in confirmed:
         if calls := timed[each.variant.arm]:
             answers = list(answered(each.records).values())
