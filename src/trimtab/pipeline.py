@@ -100,11 +100,12 @@ def _decide(session: Session) -> Decision:
     confirmed = confirm(session, finalists)
     last = [each.variant for each in confirmed]
     preference = judge_preference(session, {c.variant.arm: c.records for c in confirmed})
+    # What cannot do with less comes before stages that take what is left.
+    retained = retained or look_elsewhere(session, last)
     look_at_layouts(session, candidates)
     trained = candidates.curve, candidates.searched_tune
     answers = ask_again(session, last, set_aside(session, last, *trained))
     spoken = domain_language(session, last)
-    retained = retained or look_elsewhere(session, last)
     replicas = train_again(session, last, *trained)
     candidates.reseeded = [point for replica in replicas for point in replica.points]
     layouts = candidates.searched.sensitivity if candidates.searched else None

@@ -54,9 +54,8 @@ def keep_general_ability(session: Session, best: Variant, evaluate: Evaluate) ->
 
 
 def elsewhere_need(session: Session, finalists: Sequence[Variant]) -> Spent | None:
-    """What `look_elsewhere` would take, at most; None where nothing would be looked at."""
-    needed = session.opened.task.constraints.general_ability != "not-needed"
-    if session.tuner is None or needed or all(each.arm != "fine-tune" for each in finalists):
+    """What `look_elsewhere` has still to take, at most; None where nothing is looked at."""
+    if session.tuner is None or not _to_look(session, finalists) or _begun(session):
         return None
     suite = suite_for(session.opened)
     takes = planned(session.tuner, suite, session.plan.rates["fine-tune"])
@@ -66,8 +65,10 @@ def elsewhere_need(session: Session, finalists: Sequence[Variant]) -> Spent | No
 def look_elsewhere(session: Session, finalists: Sequence[Variant]) -> Retention | None:
     """What the fine-tune loses where nobody needs it: measured if the budget leaves time, or an
     earlier sitting began it."""
+    if not _to_look(session, finalists):
+        return None
     needed = elsewhere_need(session, finalists)
-    if needed is None or not (needed.within(session.meter.left) or _begun(session)):
+    if needed is not None and not needed.within(session.meter.left):
         return None
     (variant,) = [each for each in finalists if each.arm == "fine-tune"]
     try:
@@ -75,6 +76,12 @@ def look_elsewhere(session: Session, finalists: Sequence[Variant]) -> Retention 
             return _Study(session, suite_for(session.opened)).retention(variant)
     except BudgetSpent:
         return None
+
+
+def _to_look(session: Session, finalists: Sequence[Variant]) -> bool:
+    asked = session.opened.task.constraints.general_ability == "not-needed"
+    here = session.tuner is not None
+    return asked and here and any(each.arm == "fine-tune" for each in finalists)
 
 
 def _begun(session: Session) -> bool:

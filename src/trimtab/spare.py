@@ -1,6 +1,6 @@
 """What later stages are to find of the budget, so that an earlier one takes only what is left.
 
-In their order: layouts, consistency, language, what the fine-tune loses elsewhere, training seeds,
+In their order: what the fine-tune loses elsewhere, layouts, consistency, language, training seeds,
 the winner's parity.
 """
 
