@@ -77,9 +77,9 @@ def calls_are_captured(team: Team, callers: Callers) -> None:
 
 
 def the_calls_change(team: Team, callers: Callers) -> None:
-    """Contact lines come in. Then two weeks have passed since the promotion: the first one holds
+    """Family firms come in. Then two weeks have passed since the promotion: the first one holds
     calls like those before the change, the second one those that were answered here."""
-    callers.ask_all(letters.contacts(300, DRIFTED))
+    callers.ask_all(letters.family_firms(300, DRIFTED))
     begun = datetime.now(UTC) - 2 * WEEK
     with team.database() as database:
         like = get_trace(database, "names", callers.told[0].trace)

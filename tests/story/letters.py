@@ -1,7 +1,7 @@
 """The story's task, but for its model, and its traffic: does a line stand for a person or a firm?
 
-At first a line holds one name. Then contact lines come, which name a person and their company, and
-stand for the company: a prompt made for single names takes most of them for persons.
+At first a firm's name says its trade. Then family firms come in, which are named after a person: a
+prompt that has seen none takes most of them for persons, on whatever processor it runs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ TRADES = (
     "Shipping", "Textiles", "Brewery", "Nurseries", "Optics", "Quarries", "Pottery", "Tools",
 )  # fmt: skip
 FORMS = ("Ltd", "Inc.", "LLC", "plc")
-ROLES = ("Sales", "Accounts", "Purchasing", "Site Manager", "Director", "Front Desk")
+HEIRS = ("Sons", "Daughters")
 
 Line = tuple[str, str]
 """A line, and the label that a careful reviewer gives it."""
@@ -41,14 +41,14 @@ def plain(first: int, count: int) -> list[Line]:
     ]
 
 
-def contacts(first: int, count: int) -> list[str]:
-    """Contact lines; distinct for numbers below 640."""
-    return [f"{_person(i)}, {ROLES[i % 6]}, {_company(i)}" for i in range(first, first + count)]
+def family_firms(first: int, count: int) -> list[str]:
+    """Firms named after their founders; distinct for any 260 numbers in a row."""
+    return [f"{_person(i)} & {HEIRS[i % 2]}" for i in range(first, first + count)]
 
 
 def label_of(line: str) -> str:
     """What a careful reviewer says of any of these lines."""
-    return "company" if line.rsplit(maxsplit=1)[-1] in FORMS else "person"
+    return "company" if line.rsplit(maxsplit=1)[-1] in FORMS + HEIRS else "person"
 
 
 def _person(i: int) -> str:

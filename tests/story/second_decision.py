@@ -17,7 +17,7 @@ from trimtab.store.rollouts import Stage, list_rollouts
 from trimtab.store.traces import read_traces
 from trimtab.types import Decision
 
-LATER = letters.contacts(400, 120)
+LATER = letters.family_firms(400, 120)
 """Calls once the change is known."""
 MOST_ROUNDS = 8
 
