@@ -259,3 +259,15 @@ def test_any_text_of_a_user_keeps_the_page_well_formed(text: str, when: datetime
     )
     assert Page(html).problems == []
     html.encode()
+
+
+def test_a_source_that_widens_nothing_visible_is_not_said_to():
+    complete = decisions.complete()
+    found = complete.comparison
+    alone = found.model_copy(update={"rows_alone": found.difference})
+    (told,) = next(
+        number.lines
+        for number in key_numbers(complete.model_copy(update={"comparison": alone}))
+        if number.label == "Fine-tune minus best prompt"
+    )
+    assert "nothing more comes of prompt layout" in told.note

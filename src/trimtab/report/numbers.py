@@ -54,7 +54,8 @@ def _difference(comparison: Comparison | None) -> Line:
     note = f"{bounds}; {values.p_value(comparison.p_value)}"
     if comparison.rows_alone is not None:
         alone = values.bounds(comparison.rows_alone, signed=True)
-        note += f"; rows alone {alone}, the rest comes of {' and '.join(comparison.widened_by)}"
+        added = "the rest" if alone != bounds else "nothing more"
+        note += f"; rows alone {alone}, {added} comes of {' and '.join(comparison.widened_by)}"
     return Line(values.difference(comparison.difference.estimate), note)
 
 
@@ -85,8 +86,7 @@ def _with_arm(bounds: str, score: VariantScore) -> str:
 def _break_even(money: Money | None) -> tuple[Line, ...]:
     if money is None:
         return (Line("unknown", "needs the cost of both arms and the volume"),)
-    volume = {"stated": "stated", "measured": "served"}[money.volume]
-    pays = f"{values.percent(money.p_pays)} likely to pay at the {volume}"
+    pays = f"{values.percent(money.p_pays)} likely to pay at the {view.volume(money)}"
     stated = Line("", f"{pays} {values.count(money.calls_per_month)} calls a month")
     if money.break_even_calls is None:
         return (Line(values.NEVER, "at these costs"), stated)

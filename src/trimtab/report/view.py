@@ -14,6 +14,7 @@ from trimtab.types import (
     Decision,
     Finding,
     Forecast,
+    Money,
     RowsNeeded,
     Spent,
     VariantScore,
@@ -160,6 +161,11 @@ def cost_range(score: VariantScore | None) -> str:
     """The interval of the money for 1,000 calls; empty where there is none."""
     interval = score.money_interval if score is not None else None
     return values.range_of(interval, lambda bound: values.money(bound, ""))
+
+
+def volume(money: Money) -> str:
+    """Where the volume of calls is from, in a word."""
+    return {"stated": "stated", "measured": "served"}[money.volume]
 
 
 def outlook(forecast: Forecast, unit: str) -> list[str]:
